@@ -1,0 +1,99 @@
+"""What an engine has to know of a scenario: numbers per tier, in arrays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from fallwise.scenario import Scenario
+from fallwise.tables import Bools, Int8s, Int64s
+
+__all__ = [
+    "CACHE",
+    "DONE",
+    "ENTER",
+    "GAVE_UP",
+    "PLACE",
+    "TIMEOUT",
+    "UNLIMITED",
+    "VERIFIED",
+    "Plan",
+    "plan",
+]
+
+UNLIMITED: Final = 1 << 62
+
+# Kinds of events, in the order in which they are handled at one instant.
+DONE: Final = 0
+"""A server has finished the work of a request."""
+VERIFIED: Final = 1
+"""A verifier has looked at an answer."""
+TIMEOUT: Final = 2
+GAVE_UP: Final = 3
+"""Patience has ended."""
+ENTER: Final = 6
+"""A request comes to a tier, from outside or from another tier. 4 and 5: hedge, retry."""
+
+# Two roles a tier can have; everything else about kinds is in the numbers.
+PLACE: Final = 0
+CACHE: Final = 1
+
+
+@dataclass(frozen=True)
+class Plan:
+    """K tiers in numbers. UNLIMITED stands for no limit, no timeout.
+
+    role         (K,)  int8   CACHE or PLACE
+    servers      (K,)  int64  in service at once
+    queue_limit  (K,)  int64  waiting at once
+    timeout_ns   (K,)  int64  from entering the tier
+    cancel       (K,)  bool   a timeout in service frees the server
+    local        (K,)  bool   requests that must stay local may come
+    give_up      (K,)  bool   a visit that failed here ends the request
+    paired       (K,)  bool   runs side by side with the tier before
+    fills        (K,)  bool   accepted answers of this tier go into the cache
+    capacity           int    of the cache
+    ttl_ns             int    of the cache
+    """
+
+    role: Int8s
+    servers: Int64s
+    queue_limit: Int64s
+    timeout_ns: Int64s
+    cancel: Bools
+    local: Bools
+    give_up: Bools
+    paired: Bools
+    fills: Bools
+    capacity: int
+    ttl_ns: int
+
+
+def plan(scenario: Scenario) -> Plan:
+    """Return the numbers that an engine needs of a scenario."""
+    tiers = scenario.tiers
+    cache = scenario.cache
+    filled_by = (cache.filled_by or []) if cache else []
+
+    def limits(values: list[int | None]) -> Int64s:
+        return np.array([UNLIMITED if v is None else v for v in values], np.int64)
+
+    return Plan(
+        role=np.array([CACHE if t.kind == "cache" else PLACE for t in tiers], np.int8),
+        servers=limits([t.servers for t in tiers]),
+        queue_limit=limits([t.queue_limit for t in tiers]),
+        timeout_ns=limits([_ns(t.timeout_s) for t in tiers]),
+        cancel=np.array([t.cancel for t in tiers], np.bool_),
+        local=np.array([t.local for t in tiers], np.bool_),
+        give_up=np.array([t.on_failure == "give_up" for t in tiers], np.bool_),
+        paired=np.array([t.agree_with is not None for t in tiers], np.bool_),
+        fills=np.array([t.name in filled_by for t in tiers], np.bool_),
+        capacity=(cache.capacity if cache else None) or 0,
+        ttl_ns=(_ns(cache.ttl_s) if cache else None) or UNLIMITED,
+    )
+
+
+def _ns(value_s: float | None) -> int | None:
+    return None if value_s is None else round(value_s * 1e9)

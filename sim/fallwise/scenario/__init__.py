@@ -1,0 +1,7 @@
+"""What the user writes: traffic, answers, tiers, prices, decisions; read from YAML 1.2 and checked."""
+
+from fallwise.scenario.read import override, parse, read, schema
+from fallwise.scenario.study import Scenario
+from fallwise.scenario.tiers import Router, Tier, Verifier
+
+__all__ = ["Router", "Scenario", "Tier", "Verifier", "override", "parse", "read", "schema"]

@@ -1,0 +1,140 @@
+"""Distributions a scenario can name: of seconds and of token counts. Numbers only; draw/ samples them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+__all__ = [
+    "Empirical",
+    "Exponential",
+    "Fixed",
+    "FixedTokens",
+    "FromTable",
+    "FromTokens",
+    "FromTrace",
+    "Gamma",
+    "Law",
+    "Lognormal",
+    "LognormalTokens",
+    "Mixture",
+    "Model",
+    "Part",
+    "TokenLaw",
+]
+
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+
+
+class Model(BaseModel):
+    """A part of a scenario: frozen, no unknown keys, no NaN or infinity."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, allow_inf_nan=False, protected_namespaces=()
+    )
+
+
+class Fixed(Model):
+    """Always the same time."""
+
+    kind: Literal["fixed"]
+    value_s: NotNegative
+
+
+class Exponential(Model):
+    """Exponential with this mean."""
+
+    kind: Literal["exponential"]
+    mean_s: Positive
+
+
+class Lognormal(Model):
+    """Lognormal through two of its quantiles."""
+
+    kind: Literal["lognormal"]
+    p50_s: Positive
+    p99_s: Positive
+
+
+class Gamma(Model):
+    """Gamma by mean and coefficient of variation (standard deviation / mean)."""
+
+    kind: Literal["gamma"]
+    mean_s: Positive
+    cv: Positive
+
+
+class Empirical(Model):
+    """One of the listed times, each as likely as the others."""
+
+    kind: Literal["empirical"]
+    values_s: Annotated[list[NotNegative], Field(min_length=1)]
+
+
+class FromTable(Model):
+    """The evaluation table's own column, of the same row as the answer."""
+
+    kind: Literal["table"]
+    column: str = "seconds"
+
+
+class FromTrace(Model):
+    """The trace's own column, of the same row as the arrival."""
+
+    kind: Literal["trace"]
+
+
+class FromTokens(Model):
+    """Time to the first token, then so long for each output token."""
+
+    kind: Literal["tokens"]
+    ttft: SimpleLaw
+    tpot_s: NotNegative
+
+
+class Part(Model):
+    """A component of a mixture."""
+
+    weight: Positive
+    law: SimpleLaw
+
+
+class Mixture(Model):
+    """One of several laws, chosen by weight: a body with a rare heavy component, say."""
+
+    kind: Literal["mixture"]
+    parts: Annotated[list[Part], Field(min_length=1)]
+
+
+SimpleLaw = Annotated[
+    Fixed | Exponential | Lognormal | Gamma | Empirical, Field(discriminator="kind")
+]
+Law = Annotated[
+    Fixed | Exponential | Lognormal | Gamma | Empirical | FromTable | FromTokens | Mixture,
+    Field(discriminator="kind"),
+]
+
+
+class FixedTokens(Model):
+    """Always so many tokens."""
+
+    kind: Literal["fixed"]
+    tokens: Annotated[int, Field(ge=0)]
+
+
+class LognormalTokens(Model):
+    """Lognormal through two of its quantiles, rounded, at least one token."""
+
+    kind: Literal["lognormal"]
+    p50_tokens: Positive
+    p99_tokens: Positive
+
+
+TokenLaw = Annotated[
+    FixedTokens | LognormalTokens | FromTable | FromTrace, Field(discriminator="kind")
+]
+
+FromTokens.model_rebuild()
+Part.model_rebuild()

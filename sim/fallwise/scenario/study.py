@@ -1,0 +1,109 @@
+"""The scenario as a whole: traffic, answers, tiers, router, money, targets."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from fallwise.scenario.laws import Model, NotNegative
+from fallwise.scenario.tiers import Router, Tier
+from fallwise.scenario.traffic import Traffic
+
+__all__ = ["Answers", "Assumption", "Money", "Run", "Scenario", "Target"]
+
+
+class Answers(Model):
+    """Where answers come from.
+
+    replay: whole rows of an evaluation table (long format: one row a query and model; columns
+    query_id, model, correct and, where there, dataset, split, confidence, answer_id, seconds,
+    cost_usd, prompt_tokens, output_tokens, verdict columns). sample `resample` draws rows with
+    replacement; `each_once` takes every query once, shuffled, and ends the run there.
+    synthetic: each tier's `answers`.
+    """
+
+    source: Literal["replay", "synthetic"]
+    table: str | None = None
+    dataset: str | None = None
+    split: str | None = None
+    score_column: str = "confidence"
+    sample: Literal["resample", "each_once"] = "resample"
+
+
+class Money(Model):
+    """What the cascade costs beyond its calls."""
+
+    upkeep_usd_per_month: NotNegative = 0.0
+    """Engineering, monitoring and evaluation that frontier-only would not need."""
+
+
+class Target(Model):
+    """A limit on one measure of the summary: sojourn_s_p99 at most 2, quality at least .9."""
+
+    measure: str
+    at_most: float | None = None
+    at_least: float | None = None
+
+
+class Assumption(Model):
+    """A number that nobody measured: which key it is, and why this value."""
+
+    key: str
+    why: str
+
+
+class Run(Model):
+    """How long to look. warmup `auto` cuts the start by MSER-5; a number cuts so many requests."""
+
+    requests: Annotated[int, Field(ge=1)] = 100_000
+    seed: Annotated[int, Field(ge=0)] = 1
+    replications: Annotated[int, Field(ge=1)] = 1
+    warmup: Literal["auto"] | Annotated[int, Field(ge=0)] = "auto"
+
+
+class Scenario(Model):
+    """A cascade, its traffic and its prices. Made by read() or parse(), which check the rules."""
+
+    name: Annotated[str, Field(min_length=1, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+    about: str = ""
+    traffic: Traffic
+    answers: Answers
+    tiers: Annotated[list[Tier], Field(min_length=1, max_length=16)]
+    router: Router | None = None
+    money: Money = Money()
+    targets: list[Target] = []
+    assumptions: list[Assumption] = []
+    run: Run = Run()
+    folder: Annotated[Path, Field(exclude=True)] = Path()
+    """The scenario file's own folder: files that it names are found from there."""
+
+    def path_of(self, file: str) -> Path:
+        """Return where a file named in the scenario stands."""
+        return self.folder / file
+
+    @property
+    def hash(self) -> str:
+        """Return 16 hex digits of the scenario's content, the same on every machine."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:16]
+
+    @property
+    def cache(self) -> Tier | None:
+        """Return the cache tier, always the first one, or None."""
+        return self.tiers[0] if self.tiers[0].kind == "cache" else None
+
+    @property
+    def frontier(self) -> int:
+        """Return the index of the last tier that is no person: what frontier-only would call."""
+        return max(k for k, tier in enumerate(self.tiers) if tier.kind != "human" or k == 0)
+
+    @property
+    def cheapest(self) -> int:
+        """Return the index of the first tier that is no cache."""
+        return 1 if self.cache and len(self.tiers) > 1 else 0
+
+    def index(self, name: str) -> int:
+        """Return the position of the tier with this name."""
+        return [tier.name for tier in self.tiers].index(name)

@@ -1,0 +1,144 @@
+"""The handlers of a cascade, cheapest first. Five kinds that differ in numbers, not in classes."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from fallwise.scenario.laws import Law, Model, NotNegative, Positive
+from fallwise.scenario.traffic import Share
+
+__all__ = ["Calibration", "Kind", "Router", "SyntheticAnswers", "Tier", "Verifier"]
+
+Kind = Literal["cache", "rules", "pool", "api", "human"]
+Name = Annotated[str, Field(min_length=1, pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")]
+Count = Annotated[int, Field(ge=1)]
+
+
+class Calibration(Model):
+    """A monotone map of the score: what a threshold means moves, the ranking does not.
+
+    With logit(p) = log(p / (1 - p)), the shown score is expit(logit(p) / temperature + bias).
+    A table of [score, shown score] pairs, read between its points, is used instead when given.
+    """
+
+    temperature: Positive = 1.0
+    bias: float = 0.0
+    table: list[tuple[Share, Share]] | None = None
+
+
+class SyntheticAnswers(Model):
+    """How good a tier's answers are, when no evaluation table says so.
+
+    accuracy is at difficulty 0. loading is the correlation of the tier's ability margin with the
+    shared difficulty (real models: .65 to .9, weak ones .3 to .6). auroc is of the score for the
+    tier's own correctness. score_loading is the score's own correlation with the difficulty; by
+    default the score sees the margin only. score_quantiles are the score's values at equal
+    steps of probability from 0 to 1; a value that stands more than once is an atom. Without them
+    the score is the calibrated probability of being right, before `calibration`.
+    """
+
+    accuracy: Annotated[float, Field(gt=0, le=1)]
+    loading: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    auroc: Annotated[float, Field(ge=0.5, lt=1)] = 0.5
+    score_loading: Annotated[float, Field(ge=0, lt=1)] | None = None
+    score_quantiles: Annotated[list[Share], Field(min_length=2)] | None = None
+    calibration: Calibration = Calibration()
+    wrong_choices: Count = 3
+    """How many different wrong answers there are: two tiers that are both wrong may agree."""
+
+
+class Verifier(Model):
+    """Looks at an answer and passes or refuses it. Takes its own time and money, holds no server.
+
+    column: the evaluation table's column of verdicts (1 passes); otherwise the two rates are used.
+    """
+
+    column: str | None = None
+    catch_rate: Share | None = None
+    """Share of the wrong answers that it refuses."""
+    false_alarm_rate: Share | None = None
+    """Share of the right answers that it refuses."""
+    service: Law | None = None
+    usd_per_request: NotNegative = 0.0
+
+
+class Router(Model):
+    """Looks at a request before any tier does, and says where it starts.
+
+    A score below cuts[0] starts at starts[0], below cuts[1] at starts[1], and so on; at or above
+    the last cut at the last of starts. Without a column the score is uniform on [0, 1], with this
+    auroc for the correctness of the tier named in `about`.
+    """
+
+    column: str | None = None
+    auroc: Annotated[float, Field(ge=0.5, lt=1)] | None = None
+    about: Name | None = None
+    cuts: Annotated[list[float], Field(min_length=1)]
+    starts: Annotated[list[Name], Field(min_length=2)]
+    service: Law | None = None
+    usd_per_request: NotNegative = 0.0
+
+
+class Tier(Model):
+    """One handler. Keys that its kind does not have are refused when the scenario is read."""
+
+    name: Name
+    kind: Kind
+    local: bool = False
+    """Requests with residency `local` may come here."""
+
+    # Answers: a model of the evaluation table (by default the tier's own name), or synthetic.
+    model: str | None = None
+    answers: SyntheticAnswers | None = None
+    output_token_factor: Positive = 1.0
+
+    # Decision after the answer. It is accepted when score >= threshold and the verifier passes.
+    threshold: float | None = None
+    verifier: Verifier | None = None
+    agree_with: Name | None = None
+    """Runs side by side with the tier just before; accepted when both give the same answer."""
+
+    # Servers and time.
+    replicas: Count | None = None
+    slots: Count | None = None
+    concurrency: Count | None = None
+    agents: Count | None = None
+    service: Law | None = None
+    queue_limit: Annotated[int, Field(ge=0)] | None = None
+    timeout_s: Positive | None = None
+    cancel: bool = True
+    """A timeout in service frees the server at that instant; otherwise the work runs to its end."""
+    patience: Law | None = None
+    """How long a request stays in the queue before it gives this tier up."""
+    on_failure: Literal["escalate", "give_up"] = "escalate"
+
+    # Cache.
+    capacity: Count | None = None
+    ttl_s: Positive | None = None
+    lookup_s: NotNegative | None = None
+    false_hit_rate: Share | None = None
+    filled_by: list[Name] | None = None
+
+    # Money.
+    usd_per_request: NotNegative = 0.0
+    prompt_usd_per_mtok: NotNegative = 0.0
+    output_usd_per_mtok: NotNegative = 0.0
+    usd_column: str | None = None
+    """Replay: the evaluation table's column with the price of each call."""
+    bill_timeouts: bool = True
+    """A call that timed out in service is paid for."""
+    replica_usd_per_hour: NotNegative = 0.0
+    agent_usd_per_hour: NotNegative = 0.0
+
+    @property
+    def servers(self) -> int | None:
+        """How many requests are in service at once; None is without limit."""
+        if self.kind == "cache":
+            return None
+        if self.kind == "api":
+            return self.concurrency
+        if self.kind == "human":
+            return self.agents or 1
+        return (self.replicas or 1) * (self.slots or 1)
