@@ -1,0 +1,157 @@
+"""What happened to the requests: simulated, or recorded live into the same columns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final, Self
+
+import numpy as np
+
+from fallwise.tables.table import (
+    Float32s,
+    Floats,
+    Int8s,
+    Int64s,
+    Provenance,
+    Table,
+    column,
+    seconds,
+)
+
+__all__ = [
+    "ABANDONED",
+    "ACCEPTED",
+    "ANSWERED",
+    "DECLINED",
+    "FAILED",
+    "MISSED",
+    "NOT_VISITED",
+    "REFUSED",
+    "REJECTED",
+    "SHED",
+    "STATUSES",
+    "TIMED_OUT",
+    "TURNED_AWAY",
+    "VISITS",
+    "WAITED_OUT",
+    "WORKED_OUT",
+    "OutcomeTable",
+]
+
+# How a request ended. Every request ends exactly once.
+ANSWERED: Final = 0
+REJECTED: Final = 1
+TIMED_OUT: Final = 2
+SHED: Final = 3
+REFUSED: Final = 4
+FAILED: Final = 5
+STATUSES: Final = ("answered", "rejected", "timed_out", "shed", "refused", "failed")
+
+# How a request's visit to one tier ended.
+NOT_VISITED: Final = 0
+ACCEPTED: Final = 1
+"""It answered, and the answer was accepted (at a cache: a hit)."""
+DECLINED: Final = 2
+"""It answered, and the answer was not accepted."""
+MISSED: Final = 3
+"""A cache did not have it."""
+WAITED_OUT: Final = 4
+"""The timeout struck in the queue."""
+WORKED_OUT: Final = 5
+"""The timeout struck in service."""
+ABANDONED: Final = 6
+"""Patience ended in the queue."""
+TURNED_AWAY: Final = 7
+"""The queue was at its limit."""
+VISITS: Final = (
+    "not_visited",
+    "accepted",
+    "declined",
+    "missed",
+    "waited_out",
+    "worked_out",
+    "abandoned",
+    "turned_away",
+)
+
+
+@dataclass(frozen=True, eq=False)
+class OutcomeTable(Table):
+    """What happened to n requests at K tiers; a live run has the same columns.
+
+    request         (n,)    int64    the request's row in its RequestTable
+    arrival_ns      (n,)    int64
+    end_ns          (n,)    int64    when the request ended, whichever way
+    status          (n,)    int8     ANSWERED ... FAILED
+    hit_tier        (n,)    int8     the tier whose answer was shipped; -1 unless answered
+    answer_of       (n,)    int64    the request whose answer was shipped: its own row or, at a
+                                     cache hit, the row that filled it; -1 unless answered
+    answer_tier     (n,)    int8     the tier that made that answer; -1 unless answered
+    visit           (n, K)  int8     NOT_VISITED ... TURNED_AWAY
+    enter_ns        (n, K)  int64    -1 where not visited
+    start_ns        (n, K)  int64    when a server took it; -1 where none did
+    finish_ns       (n, K)  int64    when the visit ended, before its verifier looked; -1 where
+                                     not visited
+    busy_ns         (n, K)  int64    how long a server was held
+    visit_cost_usd  (n, K)  float64  optional, filled by the analysis or by a live recorder
+    cost_usd        (n,)    float64  optional: all visits, and the router
+    correct         (n,)    float32  optional: grade of the shipped answer; 0 where none was
+    """
+
+    request: Int64s = column(np.int64, "n", low=0)
+    arrival_ns: Int64s = column(np.int64, "n", low=0)
+    end_ns: Int64s = column(np.int64, "n", low=0)
+    status: Int8s = column(np.int8, "n", low=0, high=FAILED)
+    hit_tier: Int8s = column(np.int8, "n", low=-1)
+    answer_of: Int64s = column(np.int64, "n", low=-1)
+    answer_tier: Int8s = column(np.int8, "n", low=-1)
+    visit: Int8s = column(np.int8, "nK", low=0, high=TURNED_AWAY)
+    enter_ns: Int64s = column(np.int64, "nK", low=-1)
+    start_ns: Int64s = column(np.int64, "nK", low=-1)
+    finish_ns: Int64s = column(np.int64, "nK", low=-1)
+    busy_ns: Int64s = column(np.int64, "nK", low=0)
+    visit_cost_usd: Floats | None = column(np.float64, "nK", low=0, optional=True)
+    cost_usd: Floats | None = column(np.float64, "n", low=0, optional=True)
+    correct: Float32s | None = column(np.float32, "n", low=0, high=1, optional=True)
+    provenance: Provenance = Provenance()
+
+    def check(self) -> Self:
+        """Return the table itself; TableError with column, row and value if it breaks a rule."""
+        super().check()
+        answered = self.status == ANSWERED
+        for name in ("hit_tier", "answer_of", "answer_tier"):
+            known = getattr(self, name) >= 0
+            self.refuse(name, known != answered, "must be -1 just where nothing was answered")
+        for name in ("hit_tier", "answer_tier"):
+            self.refuse(name, getattr(self, name) >= self.tiers, f"must be below {self.tiers}")
+        self.refuse("end_ns", self.end_ns < self.arrival_ns, "must not be before arrival_ns")
+        away = self.visit == NOT_VISITED
+        for name in ("enter_ns", "finish_ns"):
+            absent = getattr(self, name) < 0
+            self.refuse(name, absent != away, "must be -1 just where the tier was not visited")
+        started = self.start_ns >= 0
+        self.refuse("start_ns", started & away, "must be -1 where the tier was not visited")
+        order = "must be in the order arrival, enter, start, finish"
+        self.refuse("enter_ns", ~away & (self.enter_ns < self.arrival_ns[:, None]), order)
+        self.refuse("start_ns", started & (self.start_ns < self.enter_ns), order)
+        self.refuse("finish_ns", self.finish_ns < np.maximum(self.enter_ns, self.start_ns), order)
+        return self
+
+    @cached_property
+    def sojourn_s(self) -> Floats:
+        """(n,) seconds from arrival to end."""
+        return seconds(self.end_ns - self.arrival_ns)
+
+    @cached_property
+    def wait_s(self) -> Floats:
+        """(n, K) seconds in tier k's queue: to the start, or to the end of a visit without one."""
+        until = np.where(self.start_ns >= 0, self.start_ns, self.finish_ns)
+        return seconds(until - self.enter_ns)
+
+    @cached_property
+    def path(self) -> Int64s:
+        """(n,) the tiers visited, bit k set for tier k."""
+        bits = np.left_shift(np.int64(1), np.arange(self.tiers, dtype=np.int64))
+        path: Int64s = (self.visit != NOT_VISITED) @ bits
+        return path
