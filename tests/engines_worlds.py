@@ -1,0 +1,161 @@
+"""Random worlds for the engines: a plan, requests and decisions made directly as arrays.
+
+`worlds()` is a hypothesis strategy over the whole space of docs/engine.md: tiny caches with a time
+to live, pairs, local tiers and requests, timeouts that cancel or do not, patience, verifiers, queue
+limits, give_up, routers, work that takes no time, and clocks so coarse that most times tie.
+The plan is drawn by hypothesis; the requests come from a seed and are cut from a table of fixed
+size, so that a failing world shrinks to fewer requests without changing those that stay.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from fallwise.engines.plan import CACHE, PLACE, UNLIMITED, Plan
+from fallwise.tables import Bools, Decisions, Int64s, RequestTable
+from hypothesis import strategies as st
+
+__all__ = ["World", "blank_requests", "plans", "worlds"]
+
+MOST_REQUESTS = 80
+MOST_TIERS = 6
+
+
+class World(NamedTuple):
+    """What an engine is given."""
+
+    plan: Plan
+    requests: RequestTable
+    decisions: Decisions
+
+
+def blank_requests(
+    arrival_ns: Int64s,
+    service_ns: Int64s,
+    *,
+    key: Int64s | None = None,
+    local: Bools | None = None,
+    verifier_ns: Int64s | None = None,
+    router_ns: Int64s | None = None,
+    patience_ns: Int64s | None = None,
+) -> RequestTable:
+    """Return requests with these times; every column that no engine reads holds nothing of note.
+
+    Without `key` all questions differ, without `local` nobody has to stay local.
+    """
+    n, tiers = service_ns.shape
+    return RequestTable(
+        arrival_ns=arrival_ns,
+        segment=np.zeros(n, np.int16),
+        key=np.arange(n) if key is None else key,
+        local=np.zeros(n, np.bool_) if local is None else local,
+        prompt_tokens=np.zeros(n, np.int32),
+        output_tokens=np.zeros((n, tiers), np.int32, order="F"),
+        service_ns=np.asfortranarray(service_ns),
+        score=np.ones((n, tiers), order="F"),
+        answer=np.zeros((n, tiers), np.int32, order="F"),
+        correct=np.ones((n, tiers), np.float32, order="F"),
+        passes=np.ones((n, tiers), np.bool_, order="F"),
+        false_hit=np.zeros(n, np.bool_),
+        verifier_ns=None if verifier_ns is None else np.asfortranarray(verifier_ns),
+        router_ns=router_ns,
+        patience_ns=None if patience_ns is None else np.asfortranarray(patience_ns),
+    )
+
+
+def _roles(draw: st.DrawFn, tiers: int) -> tuple[list[int], list[bool]]:
+    cache = draw(st.booleans())
+    paired = [False] * tiers
+    for k in range(1 + cache, tiers):
+        paired[k] = not paired[k - 1] and draw(st.sampled_from([False, False, True]))
+    return [CACHE if cache and k == 0 else PLACE for k in range(tiers)], paired
+
+
+@st.composite
+def plans(draw: st.DrawFn, ticks_per_unit: int = 1) -> Plan:
+    """Draw a plan of 1 to 6 tiers whose times are about one unit of so many nanoseconds."""
+    tiers = draw(st.integers(1, MOST_TIERS))
+    role, paired = _roles(draw, tiers)
+
+    def column(values: st.SearchStrategy[int]) -> Int64s:
+        return np.array([draw(values) for _ in range(tiers)], np.int64)
+
+    def flags(values: st.SearchStrategy[bool]) -> Bools:
+        return np.array([draw(values) for _ in range(tiers)], np.bool_)
+
+    limited = st.one_of(st.just(UNLIMITED), st.integers(0, 3))
+    times = st.one_of(st.just(UNLIMITED), st.sampled_from([1, 2, 4]).map(ticks_per_unit.__mul__))
+    local = flags(st.sampled_from([True, True, False]))
+    local[1:][paired[1:]] = local[:-1][paired[1:]]
+    fills = flags(st.booleans())
+    fills[0] &= role[0] == PLACE
+    return Plan(
+        role=np.array(role, np.int8),
+        servers=column(st.one_of(st.integers(1, 3), st.just(UNLIMITED))),
+        queue_limit=column(limited),
+        timeout_ns=column(times),
+        cancel=flags(st.booleans()),
+        local=local,
+        give_up=flags(st.sampled_from([False, False, True])),
+        paired=np.array(paired, np.bool_),
+        fills=fills,
+        capacity=draw(st.integers(1, 4)) if role[0] == CACHE else 0,
+        ttl_ns=draw(times),
+    )
+
+
+def _requests(
+    draw: st.DrawFn, plan: Plan, rng: np.random.Generator, n: int, unit: int
+) -> RequestTable:
+    tiers = len(plan.role)
+    gap = draw(st.sampled_from([0.0, 0.1, 0.4, 1.5]))
+    idle = draw(st.sampled_from([0.0, 0.3]))
+
+    def times(mean: float) -> Int64s:
+        """(n, K) times, cut off to whole ticks; a share of them is no time at all."""
+        drawn = rng.exponential(mean * unit, (MOST_REQUESTS, MOST_TIERS))
+        drawn *= rng.random(drawn.shape) >= idle
+        return np.asfortranarray(drawn[:n, :tiers].astype(np.int64))
+
+    arrivals = np.cumsum(rng.exponential(gap * unit, MOST_REQUESTS).astype(np.int64))[:n]
+    service, verifier, patience, router = times(1.0), times(0.5), times(1.0), times(0.5)
+    patience[:, rng.random(MOST_TIERS)[:tiers] < 0.5] = UNLIMITED
+    distinct = draw(st.sampled_from([3, 12]))
+    return blank_requests(
+        arrivals,
+        service,
+        key=rng.integers(0, distinct, MOST_REQUESTS)[:n],
+        local=rng.random(MOST_REQUESTS)[:n] < draw(st.sampled_from([0.0, 0.3])),
+        verifier_ns=verifier if draw(st.booleans()) else None,
+        router_ns=router[:, 0].copy() if draw(st.booleans()) else None,
+        patience_ns=patience if draw(st.booleans()) else None,
+    )
+
+
+def _decisions(draw: st.DrawFn, plan: Plan, rng: np.random.Generator, n: int) -> Decisions:
+    tiers = len(plan.role)
+
+    def coins(share: float) -> Bools:
+        return np.asfortranarray((rng.random((MOST_REQUESTS, MOST_TIERS)) < share)[:n, :tiers])
+
+    accept = coins(draw(st.sampled_from([0.0, 0.4, 0.8, 1.0])))
+    verify = coins(draw(st.sampled_from([0.0, 0.5])))
+    accept[:, :-1][:, plan.paired[1:]] = accept[:, 1:][:, plan.paired[1:]]
+    places = np.flatnonzero((plan.role == PLACE) & ~plan.paired)
+    starts = places if len(places) else np.array([0])
+    if not draw(st.booleans()):
+        starts = starts[:1]
+    chosen = starts[(rng.random(MOST_REQUESTS)[:n] * len(starts)).astype(np.int64)]
+    return Decisions(chosen.astype(np.int8), accept, verify)
+
+
+@st.composite
+def worlds(draw: st.DrawFn) -> World:
+    """Draw a plan of up to 6 tiers with up to 80 requests, and what is decided about them."""
+    unit = draw(st.sampled_from([1, 3, 1_000_000_000]))
+    plan = draw(plans(unit))
+    n = draw(st.integers(0, MOST_REQUESTS))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    requests = _requests(draw, plan, rng, n, unit)
+    return World(plan, requests, _decisions(draw, plan, rng, n))
