@@ -1,0 +1,333 @@
+"""The engine to be read: docs/engine.md, rule by rule, as a SimPy model.
+
+SimPy keeps the clock and the events. What is known of a visit stands in the outcome table only, so
+beyond that table nothing is kept of a request but its place in a queue, its events to come and
+what the cache holds. (A timeout that is no longer needed stays among the events until its time.)
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from simpy import Environment, Event
+from simpy.events import EventPriority
+
+from fallwise.engines.plan import (
+    CACHE,
+    DONE,
+    ENTER,
+    GAVE_UP,
+    TIMEOUT,
+    UNLIMITED,
+    VERIFIED,
+    Plan,
+)
+from fallwise.tables import (
+    ABANDONED,
+    ACCEPTED,
+    ANSWERED,
+    DECLINED,
+    MISSED,
+    NOT_VISITED,
+    REFUSED,
+    REJECTED,
+    SHED,
+    TIMED_OUT,
+    TURNED_AWAY,
+    WAITED_OUT,
+    WORKED_OUT,
+    Decisions,
+    OutcomeTable,
+    RequestTable,
+)
+
+__all__ = ["simulate"]
+
+ARRIVE: Final = ENTER + 1
+"""A request comes from outside; what it enters then is entered before the next one arrives."""
+
+SIMPY_OWN: Final = 2
+"""SimPy's own priorities are 0 and 1."""
+
+STATUS_AFTER: Final = {
+    DECLINED: REJECTED,
+    WAITED_OUT: TIMED_OUT,
+    WORKED_OUT: TIMED_OUT,
+    ABANDONED: TIMED_OUT,
+    TURNED_AWAY: SHED,
+}
+"""How a request ends whose last visit ended so (rule 8)."""
+
+
+def simulate(plan: Plan, requests: RequestTable, decisions: Decisions) -> OutcomeTable:
+    """Return what happens to the requests; cost and correctness are left to the analysis."""
+    cascade = _Cascade(plan, requests, decisions)
+    cascade.env.run()
+    return cascade.out
+
+
+class _Due(Event):
+    """Something that will happen; at one instant in the order of kind, request and tier."""
+
+    def __init__(self, env: Environment, at_ns: int, kind: int, i: int, k: int, handle: Any):
+        super().__init__(env)
+        self._ok = True
+        self._value = None
+        self.callbacks.append(lambda _: handle(i, k))
+        priority = EventPriority(SIMPY_OWN + (kind << 44 | i << 4 | k))
+        env.schedule(self, priority, at_ns - env.now)
+
+
+class _Entry(NamedTuple):
+    """An answer in the cache: when it came in, whose answer it was and which tier's."""
+
+    stored_ns: int
+    request: int
+    tier: int
+
+
+class _Cascade:
+    """The state of a run, and a method for each kind of event. i is a request, k a tier."""
+
+    def __init__(self, plan: Plan, requests: RequestTable, decisions: Decisions):
+        tiers = len(plan.role)
+        self.env = Environment(0)
+        self.plan, self.requests, self.decisions = plan, requests, decisions
+        self.out = _blank(requests, tiers)
+        self.in_service = [0] * tiers
+        self.waiting: list[OrderedDict[int, None]] = [OrderedDict() for _ in range(tiers)]
+        self.cached: OrderedDict[int, _Entry] = OrderedDict()
+        """By key; the last one is the one used last, the front of rule 4."""
+        self.handle = {
+            DONE: self.on_done,
+            VERIFIED: self.on_verified,
+            TIMEOUT: self.on_timeout,
+            GAVE_UP: self.on_gave_up,
+            ENTER: self.on_enter,
+            ARRIVE: self.on_arrive,
+        }
+        self.expect(0)
+
+    @property
+    def now(self) -> int:
+        return int(self.env.now)
+
+    def due(self, kind: int, i: int, k: int, after_ns: Any = 0) -> None:
+        """Let an event happen so much later; never, if that is UNLIMITED."""
+        if after_ns < UNLIMITED:
+            _Due(self.env, self.now + int(after_ns), kind, i, k, self.handle[kind])
+
+    # A request comes (rules 1 and 2).
+
+    def expect(self, i: int) -> None:
+        """Only the next arrival is among the events."""
+        if i < len(self.requests):
+            self.due(ARRIVE, i, 0, self.requests.arrival_ns[i] - self.now)
+
+    def on_arrive(self, i: int, _: int) -> None:
+        self.expect(i + 1)
+        if self.asks_cache(i):
+            self.due(ENTER, i, 0)
+        else:
+            self.route(i)
+
+    def asks_cache(self, i: int) -> bool:
+        return bool(self.plan.role[0] == CACHE and self.may_visit(i, 0))
+
+    def may_visit(self, i: int, k: int) -> bool:
+        return bool(self.plan.local[k] or not self.requests.local[i])
+
+    def route(self, i: int, after_ns: int = 0) -> None:
+        """On to the first tier that is no cache, by way of the router."""
+        first = self.next_tier(i, max(int(self.decisions.start[i]), self.plan.role[0] == CACHE))
+        if first is None:
+            self.end(i, REFUSED, self.now + after_ns)
+        else:
+            routing = 0 if self.requests.router_ns is None else int(self.requests.router_ns[i])
+            self.go(i, first, after_ns + routing)
+
+    def next_tier(self, i: int, k: int) -> int | None:
+        """Return the first tier at or after k that the request may visit."""
+        tiers = range(k, len(self.plan.role))
+        return next((tier for tier in tiers if self.may_visit(i, tier)), None)
+
+    def go(self, i: int, k: int, after_ns: int = 0) -> None:
+        for tier in self.side_by_side(k):
+            self.due(ENTER, i, tier, after_ns)
+
+    def side_by_side(self, k: int) -> tuple[int, ...]:
+        """Return the tiers of the pair that k belongs to, or k alone."""
+        paired = self.plan.paired
+        if paired[k]:
+            return k - 1, k
+        return (k, k + 1) if k + 1 < len(paired) and paired[k + 1] else (k,)
+
+    # The cache (rules 3 and 4).
+
+    def look_up(self, i: int) -> None:
+        out, key, took = self.out, int(self.requests.key[i]), int(self.requests.service_ns[i, 0])
+        finish = self.now + took
+        out.enter_ns[i, 0] = out.start_ns[i, 0] = self.now
+        out.finish_ns[i, 0] = finish
+        entry = self.cached.get(key)
+        if entry is not None and self.now - entry.stored_ns >= self.plan.ttl_ns:
+            del self.cached[key]
+            entry = None
+        if entry is None:
+            out.visit[i, 0] = MISSED
+            self.route(i, took)
+            return
+        self.cached.move_to_end(key)
+        out.visit[i, 0] = ACCEPTED
+        self.answer(i, 0, entry.request, entry.tier, finish)
+
+    def store(self, i: int, k: int) -> None:
+        key = int(self.requests.key[i])
+        self.cached[key] = _Entry(self.now, i, k)
+        self.cached.move_to_end(key)
+        if len(self.cached) > self.plan.capacity:
+            self.cached.popitem(last=False)
+
+    # A visit to any other tier (rule 5).
+
+    def on_enter(self, i: int, k: int) -> None:
+        if self.plan.role[k] == CACHE:
+            self.look_up(i)
+            return
+        self.out.enter_ns[i, k] = self.now
+        self.due(TIMEOUT, i, k, self.plan.timeout_ns[k])
+        if self.requests.patience_ns is not None:
+            self.due(GAVE_UP, i, k, self.requests.patience_ns[i, k])
+        if self.in_service[k] < self.plan.servers[k]:
+            self.start(i, k)
+        elif len(self.waiting[k]) < self.plan.queue_limit[k]:
+            self.waiting[k][i] = None
+        else:
+            self.fail(i, k, TURNED_AWAY)
+
+    def start(self, i: int, k: int) -> None:
+        self.in_service[k] += 1
+        self.out.start_ns[i, k] = self.now
+        self.due(DONE, i, k, self.requests.service_ns[i, k])
+
+    def free_server(self, i: int, k: int) -> None:
+        """Note how long the request held the server, and give it to the head of the queue."""
+        self.out.busy_ns[i, k] = self.now - self.out.start_ns[i, k]
+        self.in_service[k] -= 1
+        if self.waiting[k]:
+            head, _ = self.waiting[k].popitem(last=False)
+            self.start(head, k)
+
+    def is_over(self, i: int, k: int) -> bool:
+        """Return True when the visit has its finish; only a verifier may still be looking."""
+        return bool(self.out.finish_ns[i, k] >= 0)
+
+    def on_done(self, i: int, k: int) -> None:
+        thrown_away = self.is_over(i, k)
+        if thrown_away and self.plan.cancel[k]:
+            return  # The timeout has freed the server already.
+        if not thrown_away:
+            self.out.finish_ns[i, k] = self.now
+            if self.decisions.verify[i, k]:
+                looking = self.requests.verifier_ns
+                self.due(VERIFIED, i, k, 0 if looking is None else looking[i, k])
+            else:
+                self.judge(i, k)
+        self.free_server(i, k)
+
+    def on_verified(self, i: int, k: int) -> None:
+        self.judge(i, k)
+
+    def on_timeout(self, i: int, k: int) -> None:
+        if self.is_over(i, k):
+            return
+        if i in self.waiting[k]:
+            del self.waiting[k][i]
+            self.fail(i, k, WAITED_OUT)
+            return
+        self.fail(i, k, WORKED_OUT)
+        if self.plan.cancel[k]:
+            self.free_server(i, k)
+
+    def on_gave_up(self, i: int, k: int) -> None:
+        if i in self.waiting[k]:
+            del self.waiting[k][i]
+            self.fail(i, k, ABANDONED)
+
+    def judge(self, i: int, k: int) -> None:
+        self.out.visit[i, k] = ACCEPTED if self.decisions.accept[i, k] else DECLINED
+        self.leave(i, k)
+
+    def fail(self, i: int, k: int, visit: int) -> None:
+        self.out.finish_ns[i, k] = self.now
+        self.out.visit[i, k] = visit
+        self.leave(i, k)
+
+    # On to the next tier, or the end (rules 6 to 9).
+
+    def leave(self, i: int, k: int) -> None:
+        """Answer or go on, once the visits to all tiers side by side have ended."""
+        together = self.side_by_side(k)
+        visits = [int(self.out.visit[i, tier]) for tier in together]
+        if NOT_VISITED in visits:
+            return
+        if all(visit == ACCEPTED for visit in visits):
+            self.answer(i, together[0], i, together[0], self.now)
+            if self.plan.fills[together[0]] and self.asks_cache(i):
+                self.store(i, together[0])
+            return
+        for tier, visit in zip(together, visits, strict=True):
+            if visit == ACCEPTED:  # The other one of a pair has failed.
+                self.out.visit[i, tier] = DECLINED
+        failed = [tier for tier in together if self.out.visit[i, tier] != DECLINED]
+        status = STATUS_AFTER[int(self.out.visit[i, failed[0]])] if failed else REJECTED
+        if any(self.plan.give_up[tier] for tier in failed):
+            self.end(i, status, self.now)
+        else:
+            self.go_on(i, together[-1], status)
+
+    def go_on(self, i: int, k: int, status: int) -> None:
+        """To the next tier; the request ends so if there is none."""
+        following = self.next_tier(i, k + 1)
+        if following is not None:
+            self.go(i, following)
+        elif k + 1 < len(self.plan.role):
+            self.end(i, REFUSED, self.now)
+        else:
+            self.end(i, status, self.now)
+
+    def answer(self, i: int, k: int, answer_of: int, answer_tier: int, at_ns: int) -> None:
+        self.out.hit_tier[i] = k
+        self.out.answer_of[i] = answer_of
+        self.out.answer_tier[i] = answer_tier
+        self.end(i, ANSWERED, at_ns)
+
+    def end(self, i: int, status: int, at_ns: int) -> None:
+        self.out.status[i] = status
+        self.out.end_ns[i] = at_ns
+
+
+def _blank(requests: RequestTable, tiers: int) -> OutcomeTable:
+    """Return the outcomes of requests to which nothing has happened yet."""
+    n = len(requests)
+
+    def wide(value: int, dtype: Any = np.int64) -> Any:
+        return np.full((n, tiers), value, dtype, order="F")
+
+    return OutcomeTable(
+        request=np.arange(n, dtype=np.int64),
+        arrival_ns=requests.arrival_ns.copy(),
+        end_ns=np.full(n, -1, np.int64),
+        status=np.full(n, -1, np.int8),
+        hit_tier=np.full(n, -1, np.int8),
+        answer_of=np.full(n, -1, np.int64),
+        answer_tier=np.full(n, -1, np.int8),
+        visit=wide(NOT_VISITED, np.int8),
+        enter_ns=wide(-1),
+        start_ns=wide(-1),
+        finish_ns=wide(-1),
+        busy_ns=wide(0),
+        provenance=requests.provenance,
+    )
