@@ -96,6 +96,7 @@ class _Cascade:
         self.env = Environment(0)
         self.plan, self.requests, self.decisions = plan, requests, decisions
         self.out = _blank(requests, tiers)
+        self.first_place = 1 if plan.role[0] == CACHE else 0
         self.in_service = [0] * tiers
         self.waiting: list[OrderedDict[int, None]] = [OrderedDict() for _ in range(tiers)]
         self.cached: OrderedDict[int, _Entry] = OrderedDict()
@@ -134,14 +135,14 @@ class _Cascade:
             self.route(i)
 
     def asks_cache(self, i: int) -> bool:
-        return bool(self.plan.role[0] == CACHE and self.may_visit(i, 0))
+        return self.first_place == 1 and self.may_visit(i, 0)
 
     def may_visit(self, i: int, k: int) -> bool:
         return bool(self.plan.local[k] or not self.requests.local[i])
 
     def route(self, i: int, after_ns: int = 0) -> None:
         """On to the first tier that is no cache, by way of the router."""
-        first = self.next_tier(i, max(int(self.decisions.start[i]), self.plan.role[0] == CACHE))
+        first = self.next_tier(i, max(int(self.decisions.start[i]), self.first_place))
         if first is None:
             self.end(i, REFUSED, self.now + after_ns)
         else:
