@@ -1,4 +1,4 @@
-"""What the user writes: traffic, answers, tiers, prices, decisions; read from YAML 1.2 and checked."""
+"""What the user writes: traffic, answers, tiers, prices, decisions; from YAML 1.2, checked."""
 
 from fallwise.scenario.read import override, parse, read, schema
 from fallwise.scenario.study import Scenario

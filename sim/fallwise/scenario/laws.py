@@ -1,4 +1,4 @@
-"""Distributions a scenario can name: of seconds and of token counts. Numbers only; draw/ samples them."""
+"""Distributions a scenario can name, of seconds and of token counts; draw/ samples them."""
 
 from __future__ import annotations
 
@@ -29,10 +29,15 @@ NotNegative = Annotated[float, Field(ge=0)]
 
 
 class Model(BaseModel):
-    """A part of a scenario: frozen, no unknown keys, no NaN or infinity."""
+    """A part of a scenario: frozen, no unknown keys, no NaN or infinity, no "5" or true for 5."""
 
     model_config = ConfigDict(
-        extra="forbid", frozen=True, allow_inf_nan=False, protected_namespaces=()
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        allow_inf_nan=False,
+        protected_namespaces=(),
+        use_attribute_docstrings=True,
     )
 
 

@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 
 from fallwise.scenario.laws import Model, NotNegative
 from fallwise.scenario.tiers import Router, Tier
@@ -77,12 +77,22 @@ class Scenario(Model):
     targets: list[Target] = []
     assumptions: list[Assumption] = []
     run: Run = Run()
-    folder: Annotated[Path, Field(exclude=True)] = Path()
-    """The scenario file's own folder: files that it names are found from there."""
+    _folder: Path = PrivateAttr(default=Path())
+
+    @property
+    def folder(self) -> Path:
+        """Return the scenario file's own folder: files that it names are found from there."""
+        return self._folder
+
+    def placed_in(self, folder: Path) -> Scenario:
+        """Return the same scenario, as if its file stood in this folder."""
+        placed = self.model_copy()
+        placed._folder = folder
+        return placed
 
     def path_of(self, file: str) -> Path:
         """Return where a file named in the scenario stands."""
-        return self.folder / file
+        return self._folder / file
 
     @property
     def hash(self) -> str:

@@ -25,7 +25,7 @@ class Calibration(Model):
 
     temperature: Positive = 1.0
     bias: float = 0.0
-    table: list[tuple[Share, Share]] | None = None
+    table: list[Annotated[tuple[Share, Share], Field(strict=False)]] | None = None
 
 
 class SyntheticAnswers(Model):

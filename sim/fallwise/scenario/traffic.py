@@ -69,7 +69,7 @@ class Segment(Model):
     output_tokens: TokenLaw = FixedTokens(kind="fixed", tokens=0)
     repeats: Repeats | None = None
     difficulty: float = 0.0
-    """Shift of the latent difficulty in standard deviations; higher is harder (synthetic answers)."""
+    """Synthetic answers: shift of the difficulty in standard deviations; higher is harder."""
     dataset: str | None = None
     """Replay: the rows of this dataset only."""
     wrong_answer_usd: NotNegative = 0.0
