@@ -1,11 +1,12 @@
 """Open-loop replay of a request table against a live deployment.
 
-Every request leaves at its scheduled time, whatever has come back before, and its latency counts from
-that time: a slow server cannot slow the load down or hide its own delay (coordinated omission).
+Every request leaves at its scheduled time, whatever has come back before, and its latency counts
+from that time: a slow server cannot slow the load down or hide its own delay (which is known as
+coordinated omission).
 
     locust -f loadtests/replay.py --headless --host http://127.0.0.1:8000 \
         --requests-file requests.parquet --rows-file rows.parquet -u 1 -r 1
-    ... --processes 2 -u 2 -r 2            two workers here; likewise --master and --worker elsewhere
+    ... --processes 2 -u 2 -r 2        two workers here; likewise --master and --worker elsewhere
 
 One dispatching user per process, so -u is the number of workers. The product is the raw rows, one a
 request, in --rows-file; Locust's own statistics, CSV and HTML report work as ever beside them.
@@ -26,10 +27,9 @@ from typing import Any
 
 import gevent
 import numpy as np
+from fallwise.tables import RequestTable
 from gevent.event import Event
 from geventhttpclient.client import HTTPClientPool
-
-from fallwise.tables import RequestTable
 
 POOL = 4096
 """Connections a process may open. Below the requests in flight it would queue them here, unseen."""
@@ -44,8 +44,8 @@ class Rows:
     """What came back: one row per request, in arrays made before the first is sent.
 
     Times are unix nanoseconds. scheduled_ns is when the request had to leave, sent_ns when it did,
-    first_byte_ns when the first of the answer was there (0: none), end_ns the last. http_status 0 is a
-    connection that failed; `headers` holds the deployment's own x-fallwise-* headers, as JSON.
+    first_byte_ns when the first of the answer was there (0: none), end_ns the last. http_status 0
+    is a connection that failed; `headers` holds the deployment's own x-fallwise-* headers, as JSON.
     """
 
     def __init__(self, ids: np.ndarray):
@@ -107,7 +107,7 @@ class Replay:
             gevent.spawn_later(0.1, self.environment.runner.quit)
 
     def write(self) -> None:
-        """Write the rows of all workers, in the order of their requests, through a temporary file."""
+        """Write the rows of all workers, by request, through a temporary file."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
@@ -185,7 +185,7 @@ def _exit_code(environment: Any, **_: Any) -> None:
 
 
 class DispatchUser(User):
-    """Sends this process's share of the requests, each at its time, each in a greenlet of its own."""
+    """Sends this process's share of the requests, each at its time, each in its own greenlet."""
 
     environment_of_process: Any = None
 
