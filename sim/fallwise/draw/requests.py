@@ -1,0 +1,248 @@
+"""From a scenario and a seed to the table of requests, whole or block by block."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fallwise import __version__
+from fallwise.draw.answers import Answers, Given, column_of
+from fallwise.draw.arrivals import arrivals
+from fallwise.draw.laws import nanoseconds, seconds, tokens
+from fallwise.draw.mix import Asked, ask, popularity
+from fallwise.draw.replay import Replay, model_of, open_replay
+from fallwise.draw.streams import Streams
+from fallwise.draw.traces import Recording, read_trace
+from fallwise.errors import Problem, ScenarioError
+from fallwise.scenario import Scenario, Tier
+from fallwise.scenario.laws import FixedTokens, FromTable, FromTokens, FromTrace, Law
+from fallwise.scenario.traffic import Trace
+from fallwise.tables import NEVER_NS, Floats, Int32s, Int64s, Provenance, RequestTable
+
+__all__ = ["blocks", "draw"]
+
+
+def draw(scenario: Scenario, seed: int | None = None, n: int | None = None) -> RequestTable:
+    """Return n requests of a scenario, by default those of its `run`; `each_once` may end early."""
+    n = scenario.run.requests if n is None else n
+    return next(blocks(scenario, scenario.run.seed if seed is None else seed, n, n))
+
+
+def blocks(scenario: Scenario, seed: int, n: int, block: int) -> Iterator[RequestTable]:
+    """Yield the rows of draw() in tables of at most `block` rows: the same bits, less memory."""
+    if n < 1 or block < 1 or seed < 0:
+        rule = "requests and blocks must be at least 1, and the seed not negative"
+        raise ScenarioError(Problem(rule, "ask for more", ("run", "requests"), n))
+    chance = Streams(seed)
+    law = scenario.traffic.arrivals
+    trace = None
+    if isinstance(law, Trace):
+        trace = read_trace(scenario.path_of(law.file), law, chance["dither"])
+    replay = open_replay(scenario, chance)
+    if replay is not None and replay.order is not None:
+        n = min(n, len(replay.order))
+    source = _Source(scenario, chance, replay, trace, Answers(scenario, replay))
+    popular = popularity(scenario.traffic)
+    starts = range(0, n, block)
+    clock = None
+    if not isinstance(law, Trace):
+        clock = arrivals(law, chance, (min(block, n - first) for first in starts))
+    for first in starts:
+        row = np.arange(first, min(first + block, n))
+        asked = ask(scenario.traffic, row, chance, popular, replay, trace)
+        if clock is not None:
+            arrival_ns = next(clock)
+        else:
+            assert trace is not None
+            arrival_ns = trace.arrivals(row)
+        yield source.table(asked, arrival_ns).check()
+
+
+@dataclass(frozen=True)
+class _Source:
+    """All that the columns of a block are drawn from."""
+
+    scenario: Scenario
+    chance: Streams
+    replay: Replay | None
+    trace: Recording | None
+    answers: Answers
+
+    def table(self, asked: Asked, arrival_ns: Int64s) -> RequestTable:
+        """Return the requests of a block."""
+        scenario, n, cache = self.scenario, len(asked), self.scenario.cache
+        given = self.answers.given(asked)
+        output_tokens = self._output_tokens(asked)
+        home = np.array([s.residency == "local" for s in scenario.traffic.segments])
+        false_hit = np.zeros(n, np.bool_)
+        if cache is not None and cache.false_hit_rate:
+            false_hit = self.chance["false_hit"].random(n) < cache.false_hit_rate
+        return RequestTable(
+            arrival_ns=arrival_ns,
+            segment=asked.segment,
+            key=asked.questions.key,
+            local=home[asked.segment],
+            prompt_tokens=self._prompt_tokens(asked),
+            output_tokens=output_tokens,
+            service_ns=self._service_ns(asked, output_tokens),
+            false_hit=false_hit,
+            **self._answer_columns(asked, given),
+            **self._router_columns(asked, given),
+            verifier_ns=self._verifier_ns(asked, output_tokens),
+            patience_ns=self._patience_ns(n),
+            call_usd=self._call_usd(asked),
+            provenance=Provenance(__version__, scenario.name, scenario.hash, self.chance.seed),
+        )
+
+    def _answer_columns(self, asked: Asked, given: list[Given | None]) -> dict[str, Any]:
+        shape = (len(asked), len(given))
+        score, answer = np.ones(shape, order="F"), np.zeros(shape, np.int32, "F")
+        correct, passes = np.zeros(shape, np.float32, "F"), np.ones(shape, np.bool_, "F")
+        for k, tier in enumerate(self.scenario.tiers):
+            it = given[k]
+            if it is None:
+                continue
+            score[:, k], answer[:, k], correct[:, k] = it.score, it.answer, it.correct
+            if tier.verifier is not None:
+                passes[:, k] = self.answers.passes(k, tier, asked, it.correct)
+        return {"score": score, "answer": answer, "correct": correct, "passes": passes}
+
+    def _router_columns(self, asked: Asked, given: list[Given | None]) -> dict[str, Any]:
+        router = self.scenario.router
+        if router is None:
+            return {}
+        columns: dict[str, Any] = {"router_score": self.answers.router_score(router, asked, given)}
+        law, key = router.service, ("router", "service")
+        if isinstance(law, FromTokens):
+            rule = "a router writes no tokens"
+            raise ScenarioError(Problem(rule, "name another law", key, law.kind))
+        if isinstance(law, FromTable):
+            assert self.replay is not None and asked.query is not None
+            columns["router_ns"] = nanoseconds(
+                self.replay.shared_column(law.column)[asked.query], key
+            )
+        elif law is not None:
+            columns["router_ns"] = nanoseconds(
+                seconds(law, self.chance, "router_ns", len(asked)), key
+            )
+        return columns
+
+    def _service_ns(self, asked: Asked, output_tokens: Int32s) -> Int64s:
+        service_ns = np.zeros(output_tokens.shape, np.int64, "F")
+        for k, tier in enumerate(self.scenario.tiers):
+            if tier.kind == "cache":
+                service_ns[:, k] = round((tier.lookup_s or 0) * 1e9)
+                continue
+            key = ("tiers", k, "service")
+            if tier.service is None:
+                raise ScenarioError(Problem("this key is missing", "add service", key))
+            name = f"service_ns:{tier.name}"
+            service_ns[:, k] = self._times(tier.service, name, k, asked, output_tokens, key)
+        return service_ns
+
+    def _verifier_ns(self, asked: Asked, output_tokens: Int32s) -> Int64s | None:
+        found: Int64s | None = None
+        for k, tier in enumerate(self.scenario.tiers):
+            law = tier.verifier.service if tier.verifier else None
+            if law is None:
+                continue
+            if found is None:
+                found = np.zeros(output_tokens.shape, np.int64, "F")
+            key = ("tiers", k, "verifier", "service")
+            name = f"verifier_ns:{tier.name}"
+            found[:, k] = self._times(law, name, k, asked, output_tokens, key)
+        return found
+
+    def _times(
+        self, law: Law, name: str, k: int, asked: Asked, output_tokens: Int32s, key: Any
+    ) -> Int64s:
+        tier = self.scenario.tiers[k]
+
+        def column(wanted: str) -> Floats:
+            return column_of(self.replay, tier, wanted, asked, key)
+
+        n = len(asked)
+        return nanoseconds(seconds(law, self.chance, name, n, output_tokens[:, k], column), key)
+
+    def _patience_ns(self, n: int) -> Int64s | None:
+        tiers = self.scenario.tiers
+        if all(tier.patience is None for tier in tiers):
+            return None
+        found = np.full((n, len(tiers)), NEVER_NS, np.int64, "F")
+        for k, tier in enumerate(tiers):
+            if tier.patience is not None:
+                key = ("tiers", k, "patience")
+                if isinstance(tier.patience, FromTable | FromTokens):
+                    rule = "patience is of the person who asks, not of an answer"
+                    problem = Problem(rule, "name another law", key, tier.patience.kind)
+                    raise ScenarioError(problem)
+                drawn = seconds(tier.patience, self.chance, f"patience_ns:{tier.name}", n)
+                found[:, k] = nanoseconds(drawn, key)
+        return found
+
+    def _call_usd(self, asked: Asked) -> Floats | None:
+        tiers = self.scenario.tiers
+        if all(tier.usd_column is None for tier in tiers):
+            return None
+        found = np.zeros((len(asked), len(tiers)), order="F")
+        for k, tier in enumerate(tiers):
+            if tier.usd_column is not None:
+                key = ("tiers", k, "usd_column")
+                found[:, k] = column_of(self.replay, tier, tier.usd_column, asked, key)
+        return found
+
+    def _prompt_tokens(self, asked: Asked) -> Int32s:
+        """Return (n,) tokens; from the table, they are those of its cheapest model."""
+        tiers = self.scenario.tiers
+        first = next((t for t in tiers if model_of(t) is not None), tiers[-1])
+        laws = [s.prompt_tokens for s in self.scenario.traffic.segments]
+        return _whole(self._tokens("prompt_tokens", laws, first, asked, None))
+
+    def _output_tokens(self, asked: Asked) -> Int32s:
+        tiers = self.scenario.tiers
+        laws = [s.output_tokens for s in self.scenario.traffic.segments]
+        found = np.zeros((len(asked), len(tiers)), np.int32, "F")
+        z: list[Floats] = []
+        for k, tier in enumerate(tiers):
+            if tier.kind != "cache":
+                base = self._tokens("output_tokens", laws, tier, asked, z)
+                found[:, k] = _whole(base * tier.output_token_factor)
+        return found
+
+    def _tokens(
+        self, name: str, laws: list[Any], tier: Tier, asked: Asked, drawn: list[Floats] | None
+    ) -> Floats:
+        """Return (n,) tokens for one tier; drawn keeps the normal deviates that tiers share."""
+        drawn = [] if drawn is None else drawn
+
+        def normal() -> Floats:
+            if not drawn:
+                drawn.append(asked.questions.normal(name))
+            return drawn[0]
+
+        def column(law: FromTable | FromTrace) -> Floats:
+            if isinstance(law, FromTrace):
+                assert self.trace is not None
+                return self.trace.column(name, asked.row)
+            counted = tier.output_usd_per_mtok > 0 or isinstance(tier.service, FromTokens)
+            if model_of(tier) is None and not counted:
+                return np.zeros(len(asked))
+            key = ("traffic", "segments", "tokens", name)
+            return column_of(self.replay, tier, law.column, asked, key)
+
+        if all(isinstance(law, FixedTokens) for law in laws):
+            return np.array([float(law.tokens) for law in laws])[asked.segment]
+        return tokens(laws, asked.segment, normal, column)
+
+
+def _whole(values: Floats) -> Int32s:
+    whole = np.rint(values)
+    if whole.max() >= 2**31 or whole.min() < 0:
+        key = ("traffic", "segments")
+        rule = "draws a number of tokens that is negative or above two billion"
+        problem = Problem(rule, "give smaller lengths", key, float(whole.max()))
+        raise ScenarioError(problem)
+    return whole.astype(np.int32)
