@@ -217,13 +217,16 @@ def _tier_answers(scenario: Scenario, k: int) -> Iterator[Problem]:
     where: Key = ("tiers", k)
     if tier.kind == "cache":
         return
-    if scenario.answers.source == "replay":
-        if tier.answers is not None:
-            yield _belongs((*where, "answers"), None, "synthetic answers; these are replayed")
+    replay = scenario.answers.source == "replay"
+    if replay and tier.answers is None:
         return
     for name in ("model", "usd_column"):
-        if getattr(tier, name) is not None:
-            yield _belongs((*where, name), getattr(tier, name), "replayed answers")
+        value = getattr(tier, name)
+        if value is not None and replay:
+            rule = f"{name} is of the evaluation table, and this tier has answers of its own"
+            yield Problem(rule, "keep one of the two", (*where, name), value)
+        elif value is not None:
+            yield _belongs((*where, name), value, "replayed answers")
     if tier.answers is None:
         rule = f"{MISSING}; synthetic answers need it at every tier but the cache"
         yield Problem(rule, "add answers, with accuracy at least", (*where, "answers"))
