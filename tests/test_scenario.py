@@ -220,10 +220,11 @@ def test_a_profile_that_is_always_zero_is_refused() -> None:
         override(parse(data()), {"traffic.arrivals": profile})
 
 
-def test_replay_takes_no_synthetic_answers() -> None:
+def test_a_replayed_tier_has_a_model_or_answers_of_its_own() -> None:
     values = {"answers": {"source": "replay", "table": "t.csv"}, "tiers.small.answers": None}
-    with pytest.raises(ScenarioError, match=r"tiers\[2\].answers"):
-        override(parse(data()), values)
+    assert override(parse(data()), values).tiers[2].answers is not None
+    with pytest.raises(ScenarioError, match=r"tiers\[2\].model"):
+        override(parse(data()), {**values, "tiers.big.model": "big"})
     assert override(parse(data()), {**values, "tiers.big.answers": None}).answers.table == "t.csv"
 
 
