@@ -9,14 +9,14 @@ size, so that a failing world shrinks to fewer requests without changing those t
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from fallwise.engines.plan import CACHE, PLACE, UNLIMITED, Plan
 from fallwise.tables import Bools, Decisions, Int64s, RequestTable
 from hypothesis import strategies as st
 
-__all__ = ["World", "blank_requests", "plans", "worlds"]
+__all__ = ["World", "blank_requests", "places", "plans", "worlds"]
 
 MOST_REQUESTS = 80
 MOST_TIERS = 6
@@ -62,6 +62,34 @@ def blank_requests(
         router_ns=router_ns,
         patience_ns=None if patience_ns is None else np.asfortranarray(patience_ns),
     )
+
+
+def places(tiers: int, *, capacity: int = 0, ttl_ns: int = UNLIMITED, **columns: object) -> Plan:
+    """Return a plan of local tiers with one server each; a column is one value, or one a tier.
+
+    With a capacity tier 0 is a cache.
+    """
+    usual: dict[str, object] = {
+        "role": [CACHE if capacity and k == 0 else PLACE for k in range(tiers)],
+        "servers": 1,
+        "queue_limit": UNLIMITED,
+        "timeout_ns": UNLIMITED,
+        "cancel": True,
+        "local": True,
+        "give_up": False,
+        "paired": False,
+        "fills": False,
+    }
+    numbers = ("servers", "queue_limit", "timeout_ns")
+    arrays: dict[str, Any] = {
+        name: np.full(
+            tiers,
+            np.asarray(value),
+            np.int64 if name in numbers else np.int8 if name == "role" else np.bool_,
+        )
+        for name, value in (usual | columns).items()
+    }
+    return Plan(**arrays, capacity=capacity, ttl_ns=ttl_ns)
 
 
 def _roles(draw: st.DrawFn, tiers: int) -> tuple[list[int], list[bool]]:

@@ -95,6 +95,7 @@ class _Cascade:
         tiers = len(plan.role)
         self.env = Environment(0)
         self.plan, self.requests, self.decisions = plan, requests, decisions
+        self.n = len(requests)
         self.out = _blank(requests, tiers)
         self.first_place = 1 if plan.role[0] == CACHE else 0
         self.in_service = [0] * tiers
@@ -124,7 +125,7 @@ class _Cascade:
 
     def expect(self, i: int) -> None:
         """Only the next arrival is among the events."""
-        if i < len(self.requests):
+        if i < self.n:
             self.due(ARRIVE, i, 0, self.requests.arrival_ns[i] - self.now)
 
     def on_arrive(self, i: int, _: int) -> None:
