@@ -226,6 +226,15 @@ def test_a_replayed_tier_has_a_model_or_answers_of_its_own() -> None:
     with pytest.raises(ScenarioError, match=r"tiers\[2\].model"):
         override(parse(data()), {**values, "tiers.big.model": "big"})
     assert override(parse(data()), {**values, "tiers.big.answers": None}).answers.table == "t.csv"
+    with pytest.raises(ScenarioError, match=r"tiers\[2\].verifier.column: 'v': .*own answers"):
+        override(parse(data()), {**values, "tiers.big.verifier.column": "v"})
+
+
+def test_tokens_from_a_table_name_their_column() -> None:
+    values = {"answers": {"source": "replay", "table": "t.csv"}, "tiers.small.answers": None}
+    values["traffic.segments.chat.output_tokens"] = {"kind": "table"}
+    with pytest.raises(ScenarioError, match=r"output_tokens.column: .* tokens need it"):
+        override(parse(data()), values)
 
 
 def test_values_are_put_in_by_name_and_by_position(file: Path) -> None:

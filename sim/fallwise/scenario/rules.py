@@ -33,6 +33,7 @@ MEASURES: Final = (
 LONGEST_S: Final = 1e9
 """About 31 years; the engines count nanoseconds in 64 bits."""
 LARGEST: Final = 1 << 53
+COLUMN: Final = {"column"}
 
 # Keys that only these kinds have; all others are for every kind but the cache.
 COMMON = {"name", "kind", "local", "usd_per_request"}
@@ -82,6 +83,13 @@ def _sizes(scenario: Scenario) -> Iterator[Problem]:
         elif isinstance(value, FromTable) and not replay:
             rule = "there is no evaluation table to take it from"
             yield Problem(rule, "set answers.source: replay, or name another law", key)
+        elif (
+            isinstance(value, FromTable)
+            and "tokens" in name
+            and not value.model_fields_set & COLUMN
+        ):
+            rule = f"{MISSING}; tokens need it"
+            yield Problem(rule, "name the table's column of tokens", (*key, "column"))
         elif isinstance(value, FromTrace) and not traced:
             rule = "there is no trace to take it from"
             yield Problem(rule, "set traffic.arrivals.kind: trace, or name another law", key)
@@ -104,7 +112,7 @@ def _traffic(scenario: Scenario) -> Iterator[Problem]:
     for i, segment in enumerate(traffic.segments):
         if segment.dataset is not None and not replay:
             yield _belongs((*where, i, "dataset"), segment.dataset, "replayed answers")
-        if segment.difficulty and replay:
+        if segment.difficulty and all(tier.answers is None for tier in scenario.tiers):
             yield _belongs((*where, i, "difficulty"), segment.difficulty, "synthetic answers")
     run = scenario.run
     if isinstance(run.warmup, int) and run.warmup >= run.requests:
@@ -227,6 +235,10 @@ def _tier_answers(scenario: Scenario, k: int) -> Iterator[Problem]:
             yield Problem(rule, "keep one of the two", (*where, name), value)
         elif value is not None:
             yield _belongs((*where, name), value, "replayed answers")
+    if replay and tier.verifier is not None and tier.verifier.column is not None:
+        rule = "the evaluation table has no verdicts on a tier's own answers"
+        at = (*where, "verifier", "column")
+        yield Problem(rule, "give catch_rate and false_alarm_rate", at, tier.verifier.column)
     if tier.answers is None:
         rule = f"{MISSING}; synthetic answers need it at every tier but the cache"
         yield Problem(rule, "add answers, with accuracy at least", (*where, "answers"))

@@ -1,0 +1,54 @@
+"""The command `fallwise`: which commands there are, and how a failure is said."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from fallwise import __version__
+from fallwise.cli.demo import demo
+from fallwise.cli.run import run
+from fallwise.cli.schema import schema
+from fallwise.errors import FallwiseError
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="fallwise",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for command in (demo, run, schema):
+    app.command()(command)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"fallwise {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def fallwise(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version.")
+    ] = False,
+) -> None:
+    """Predict what an LLM cascade costs, how good its answers are and how long people wait.
+
+    Exit status: 0, or 1 where a target is not met, or 2 where the input is wrong.
+    """
+
+
+def main() -> None:
+    """Run the command; what a user can put right goes to stderr, with exit status 2."""
+    try:
+        app()
+    except FallwiseError as error:
+        typer.echo(str(error), err=True)
+        sys.exit(2)

@@ -1,0 +1,71 @@
+"""The options that commands share, and what they mean for a scenario."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from fallwise.errors import Problem, ScenarioError
+
+if TYPE_CHECKING:
+    from fallwise.scenario import Scenario
+
+__all__ = [
+    "AsJson",
+    "EngineOption",
+    "Out",
+    "Requests",
+    "ScenarioFile",
+    "Seed",
+    "Settings",
+    "folder_for",
+    "scenario_of",
+]
+
+ScenarioFile = Annotated[Path, typer.Argument(metavar="SCENARIO", help="A scenario file (YAML).")]
+Seed = Annotated[int | None, typer.Option(min=0, help="Draw other requests.")]
+Requests = Annotated[int | None, typer.Option(min=1, help="How many requests to draw.")]
+EngineOption = Annotated[
+    Literal["compiled", "reference"],
+    typer.Option("--engine", help="Both give the same result; the reference is slow."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the summary as JSON, nothing else.")]
+Out = Annotated[
+    Path | None,
+    typer.Option(help="Folder to write to.", show_default="results/SCENARIO-COMMAND"),
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Set a value: --set tiers.small.threshold=0.8"),
+]
+
+
+def scenario_of(
+    path: Path, settings: list[str] | None, seed: int | None, requests: int | None
+) -> Scenario:
+    """Return the file's scenario with the values of --set, --seed and --requests put in."""
+    from fallwise.scenario import read
+    from fallwise.scenario.source import value_of
+
+    values: dict[str, Any] = {}
+    for setting in settings or ():
+        name, equals, text = setting.partition("=")
+        if not equals:
+            rule, remedy = "this sets nothing", "write it like tiers.small.threshold=0.8"
+            raise ScenarioError(Problem(rule, remedy, value=setting, file="--set"))
+        values[name.strip()] = value_of(text, "--set")
+    for name, number in (("run.seed", seed), ("run.requests", requests)):
+        if number is not None:
+            values[name] = number
+    return read(path, values)
+
+
+def folder_for(out: Path | None, scenario: Scenario, command: str) -> Path:
+    """Return the folder that a command's results go to; it need not be there yet."""
+    folder = out or Path("results") / f"{scenario.name}-{command}"
+    if folder.exists() and not folder.is_dir():
+        rule, remedy = "is a file, not a folder", "name a folder with --out"
+        raise ScenarioError(Problem(rule, remedy, value=str(folder), file="--out"))
+    return folder

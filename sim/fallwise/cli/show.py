@@ -1,0 +1,173 @@
+"""A run's summary on the terminal, in tables that fit 80 columns."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fallwise.scenario import Scenario
+
+__all__ = ["percent", "seconds", "show", "usd"]
+
+Json = dict[str, Any]
+
+NOTHING = "–"
+
+
+def value(estimate: Any) -> float | None:
+    """Return the number of an estimate, which may be one itself, or None."""
+    found = estimate["value"] if isinstance(estimate, dict) else estimate
+    return None if found is None else float(found)
+
+
+def usd(estimate: Any) -> str:
+    """Return dollars to three significant digits, or to the cent above 100.
+
+    >>> usd(0.00123456), usd(1234.5), usd(None)
+    ('$0.00123', '$1,234.50', '–')
+    """
+    x = value(estimate)
+    if x is None:
+        return NOTHING
+    digits = f"{abs(x):,.2f}" if abs(x) >= 100 or x == 0 else _three(abs(x))
+    return f"{'-' if x < 0 else ''}${digits}"
+
+
+def percent(estimate: Any) -> str:
+    """Return a share as a percentage.
+
+    >>> percent({"value": 0.1234, "low": 0.1, "high": 0.2})
+    '12.3 %'
+    """
+    x = value(estimate)
+    return NOTHING if x is None else f"{100 * x:.1f} %"
+
+
+def seconds(estimate: Any) -> str:
+    """Return a time with a unit that suits it.
+
+    >>> seconds(0.0123), seconds(1.5), seconds(90), seconds(7200), seconds(0)
+    ('12.3 ms', '1.50 s', '90.0 s', '2.00 h', '0 s')
+    """
+    x = value(estimate)
+    if x is None:
+        return NOTHING
+    for size, unit in ((3600, "h"), (600, "min"), (0.9995, "s"), (0.9995e-3, "ms"), (0, "µs")):
+        if x >= size and x > 0:
+            factor = {"h": 3600, "min": 60, "s": 1, "ms": 1e-3, "µs": 1e-6}[unit]
+            return f"{_three(x / factor)} {unit}"
+    return "0 s"
+
+
+def _three(x: float) -> str:
+    """Return a positive number with three significant digits, never with an exponent.
+
+    >>> _three(0.000123456), _three(1.5), _three(123456.0)
+    ('0.000123', '1.50', '123456')
+    """
+    from math import floor, log10
+
+    return f"{x:.{max(0, 2 - floor(log10(float(f'{x:.3g}'))))}f}"
+
+
+def within(estimate: Any, form: Any) -> str:
+    """Return an estimate with its 95 % interval."""
+    if not isinstance(estimate, dict) or estimate.get("low") is None:
+        return str(form(estimate))
+    return f"{form(estimate)}  ({form(estimate['low'])} to {form(estimate['high'])})"
+
+
+def show(summary: Json, scenario: Scenario, folder: Path) -> None:
+    """Print what a run found; the intervals are at 95 %."""
+    from rich.console import Console
+    from rich.markup import escape
+
+    console = Console(highlight=False)
+    note = f"{summary['requests']:,} requests, {seconds(summary['seconds_simulated'])} simulated"
+    console.print(f"\n[bold]{escape(scenario.name)}[/bold]  {escape(scenario.about)}".rstrip())
+    console.print(f"{note}, {summary['engine']} engine, seed {summary['seed']}\n")
+    for table in (_headline(summary), _baselines(summary), _tiers(summary), _paths(summary)):
+        console.print(table)
+        console.print()
+    frontier = summary["frontier"]
+    if value(frontier["quality_escalated"]) is not None:
+        console.print(
+            f"{escape(frontier['name'])} is right about {percent(frontier['quality_overall'])} of "
+            f"all requests, but about {percent(frontier['quality_escalated'])} of those that "
+            "were escalated to it.\n"
+        )
+    for finding in summary["findings"]:
+        console.print(f"• {finding}", markup=False)
+    for target in summary["targets"]:
+        mark = "met" if target["met"] else "[bold]NOT MET[/bold]"
+        side = "at most" if target["side"] == "at_most" else "at least"
+        number = NOTHING if target["value"] is None else f"{target['value']:.6g}"
+        limit = f"{target['limit']:.6g}"
+        console.print(f"• target {mark}: {target['name']} is {number}, {side} {limit} wanted")
+    if summary["assumptions"]:
+        console.print("\nAssumed, not measured:")
+        for item in summary["assumptions"]:
+            console.print(f"• {item['key']}: {item['why']}", markup=False)
+    console.print(f"\nWritten to {folder}", markup=False, soft_wrap=True)
+
+
+def _table(*columns: str) -> Any:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+    for i, column in enumerate(columns):
+        table.add_column(column, justify="right" if i else "left", overflow="fold")
+    return table
+
+
+def _headline(summary: Json) -> Any:
+    table = _table("", "estimate, 95 % interval")
+    rows = [
+        ("cost of a request", "cost_usd_mean", usd),
+        ("cost of a month at this rate", "cost_usd_per_month", usd),
+        ("quality (no answer is wrong)", "quality", percent),
+        ("escalated", "escalation_rate", percent),
+        ("half are done within", "sojourn_s_p50", seconds),
+        ("95 % are done within", "sojourn_s_p95", seconds),
+        ("99 % are done within", "sojourn_s_p99", seconds),
+    ]
+    for name, key, form in rows:
+        table.add_row(name, within(summary[key], form))
+    for status, count in summary["status"].items():
+        if count and status != "answered":
+            table.add_row(f"{status.replace('_', ' ')}", f"{count:,}")
+    if summary.get("saving"):
+        table.add_row("saved against frontier only", within(summary["saving"], percent))
+    return table
+
+
+def _baselines(summary: Json) -> Any:
+    table = _table("the same requests", "$ a request", "quality", "p50", "p95", "p99")
+    rows = [("this cascade", summary)]
+    for name, baseline in summary["baselines"].items():
+        rows.append((f"{name.replace('_', ' ')} ({baseline['tier']})", baseline))
+    for name, point in rows:
+        times = [seconds(point[f"sojourn_s_{at}"]) for at in ("p50", "p95", "p99")]
+        table.add_row(name, usd(point["cost_usd_mean"]), percent(point["quality"]), *times)
+    return table
+
+
+def _tiers(summary: Json) -> Any:
+    table = _table("tier", "visited", "shipped", "quality", "busy", "wait p99", "$ a request")
+    for tier in summary["tiers"]:
+        shares = [percent(tier[name]) for name in ("visit_share", "hit_share", "quality")]
+        busy = percent(tier["utilisation"])
+        wait = seconds(tier["wait_s_p99"])
+        table.add_row(tier["name"], *shares, busy, wait, usd(tier["cost_usd_mean"]))
+    return table
+
+
+def _paths(summary: Json, most: int = 8) -> Any:
+    table = _table("path", "share", "quality", "$ a request", "p50", "p95", "p99")
+    for path in summary["paths"][:most]:
+        times = [seconds(path[f"sojourn_s_{at}"]) for at in ("p50", "p95", "p99")]
+        point = percent(path["share"]), percent(path["quality"]), usd(path["cost_usd_mean"])
+        table.add_row(" > ".join(path["path"]), *point, *times)
+    return table
