@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -21,6 +23,7 @@ __all__ = [
     "Seed",
     "Settings",
     "folder_for",
+    "placing",
     "scenario_of",
 ]
 
@@ -40,6 +43,18 @@ Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Set a value: --set tiers.small.threshold=0.8"),
 ]
+
+
+@contextmanager
+def placing(path: Path) -> Iterator[None]:
+    """Give errors that name a key of the scenario, but no place, its place in the file."""
+    try:
+        yield
+    except ScenarioError as error:
+        from fallwise.scenario.source import load
+
+        source = load(path)
+        raise ScenarioError([p if p.file else source.placed(p) for p in error.problems]) from None
 
 
 def scenario_of(

@@ -17,6 +17,7 @@ from fallwise.cli.options import (
     Seed,
     Settings,
     folder_for,
+    placing,
     scenario_of,
 )
 
@@ -42,7 +43,8 @@ def run(
     """
     checked = scenario_of(scenario, settings, seed, requests)
     folder = folder_for(out, checked, "run")
-    summary = simulated(checked, folder, engine)
+    with placing(scenario):
+        summary = simulated(checked, folder, engine)
     if as_json:
         typer.echo(json.dumps(summary, indent=2, ensure_ascii=False, allow_nan=False))
     else:
@@ -59,12 +61,13 @@ def simulated(scenario: Scenario, folder: Path, engine: Any) -> dict[str, Any]:
 
     with Console(stderr=True).status("") as status:
         status.update("loading")
-        from fallwise import analysis, report
+        from fallwise import report
+        from fallwise.analysis import predict, summarise
 
         status.update(f"running {scenario.run.requests:,} requests")
-        prediction = analysis.predict(scenario, engine=engine)
+        prediction = predict(scenario, engine=engine)
         status.update("summing up")
-        summary = analysis.summarise(prediction)
+        summary = summarise(prediction)
         status.update(f"writing {folder}")
         report.write(folder, summary, prediction)
     return summary
