@@ -61,13 +61,15 @@ def simulated(scenario: Scenario, folder: Path, engine: Any) -> dict[str, Any]:
 
     with Console(stderr=True).status("") as status:
         status.update("loading")
-        from fallwise import report
-        from fallwise.analysis import predict, summarise
+        from fallwise.analysis.predict import predict
+        from fallwise.analysis.summary import summarise
 
         status.update(f"running {scenario.run.requests:,} requests")
         prediction = predict(scenario, engine=engine)
         status.update("summing up")
         summary = summarise(prediction)
+        from fallwise import report
+
         status.update(f"writing {folder}")
         report.write(folder, summary, prediction)
     return summary

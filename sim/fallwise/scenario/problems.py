@@ -82,7 +82,17 @@ def problems_of(errors: Iterable[Any], data: Any) -> list[Problem]:
             rule = f"{before.rule} or {problem.rule.removeprefix('must be ')}"
             problem = Problem(rule, "write one of these", before.key, before.value)
         found[problem.key] = problem
-    return list(found.values())
+    return [problem for problem in found.values() if not _proposed(problem, found.values())]
+
+
+def _proposed(missing: Problem, found: Iterable[Problem]) -> bool:
+    """Return True for a missing key that another problem already proposes."""
+    return missing.rule == MISSING and any(
+        other.rule == UNKNOWN
+        and other.key[:-1] == missing.key[:-1]
+        and missing.key[-1] in re.findall(r"\w+", other.remedy)
+        for other in found
+    )
 
 
 def _key(loc: Sequence[str | int], data: Any, *, missing: bool) -> Key:
