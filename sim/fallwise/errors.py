@@ -54,7 +54,12 @@ class FallwiseError(Exception):
 
     def __init__(self, problems: Problem | Sequence[Problem]):
         self.problems = [problems] if isinstance(problems, Problem) else list(problems)
-        super().__init__("\n".join(str(problem) for problem in self.problems))
+        # Exceptions are made again from these arguments when they come from another process.
+        super().__init__(self.problems)
+
+    def __str__(self) -> str:
+        """Return one line for each problem."""
+        return "\n".join(str(problem) for problem in self.problems)
 
 
 class ScenarioError(FallwiseError):

@@ -90,33 +90,44 @@ def show(summary: Json, scenario: Scenario, folder: Path) -> None:
     for table in (_headline(summary), _baselines(summary), _tiers(summary), _paths(summary)):
         console.print(table)
         console.print()
-    frontier = summary["frontier"]
-    if value(frontier["quality_escalated"]) is not None:
-        console.print(
-            f"{escape(frontier['name'])} is right about {percent(frontier['quality_overall'])} of "
-            f"all requests, but about {percent(frontier['quality_escalated'])} of those that "
-            "were escalated to it.\n"
-        )
-    for finding in summary["findings"]:
-        console.print(f"• {finding}", markup=False)
-    for target in summary["targets"]:
-        mark = "met" if target["met"] else "[bold]NOT MET[/bold]"
-        side = "at most" if target["side"] == "at_most" else "at least"
-        number = NOTHING if target["value"] is None else f"{target['value']:.6g}"
-        limit = f"{target['limit']:.6g}"
-        console.print(f"• target {mark}: {target['name']} is {number}, {side} {limit} wanted")
+    console.print(_points(summary["findings"]))
+    if summary["targets"]:
+        console.print("\nTargets:")
+        console.print(_points([_target(target) for target in summary["targets"]]))
     if summary["assumptions"]:
         console.print("\nAssumed, not measured:")
-        for item in summary["assumptions"]:
-            console.print(f"• {item['key']}: {item['why']}", markup=False)
+        console.print(_points([_assumed(item, scenario) for item in summary["assumptions"]]))
     console.print(f"\nWritten to {folder}", markup=False, soft_wrap=True)
+
+
+def _points(sentences: list[str]) -> Any:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table.grid(padding=(0, 1))
+    for sentence in sentences:
+        table.add_row("•", Text(sentence))
+    return table
+
+
+def _assumed(item: Json, scenario: Scenario) -> str:
+    found = scenario.value_at(item["key"])
+    number = f" = {found:g}" if isinstance(found, int | float) else ""
+    return f"{item['key']}{number}: {item['why']}"
+
+
+def _target(target: Json) -> str:
+    side = target["side"].replace("_", " ")
+    number = NOTHING if target["value"] is None else f"{target['value']:.6g}"
+    wanted = f"{target['name']} {side} {target['limit']:.6g}"
+    return f"{wanted}: {'met' if target['met'] else 'NOT MET'}, it is {number}"
 
 
 def _table(*columns: str) -> Any:
     from rich import box
     from rich.table import Table
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False)
     for i, column in enumerate(columns):
         table.add_column(column, justify="right" if i else "left", overflow="fold")
     return table
@@ -138,8 +149,13 @@ def _headline(summary: Json) -> Any:
     for status, count in summary["status"].items():
         if count and status != "answered":
             table.add_row(f"{status.replace('_', ' ')}", f"{count:,}")
-    if summary.get("saving"):
-        table.add_row("saved against frontier only", within(summary["saving"], percent))
+    frontier = summary["frontier"]
+    if summary["saving"]:
+        table.add_row(f"saved against {frontier['name']} only", within(summary["saving"], percent))
+    table.add_row(f"{frontier['name']} right on all", within(frontier["quality_overall"], percent))
+    if value(frontier["quality_escalated"]) is not None:
+        escalated = within(frontier["quality_escalated"], percent)
+        table.add_row(f"{frontier['name']} right on the escalated", escalated)
     return table
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any, Final
@@ -296,18 +295,10 @@ def _targets(scenario: Scenario) -> Iterator[Problem]:
 
 
 def _assumptions(scenario: Scenario) -> Iterator[Problem]:
-    """Yield assumptions about no value: it is named by keys, names and positions, as in --set."""
     for i, assumption in enumerate(scenario.assumptions):
-        at: Any = scenario.model_dump()
-        for word in re.findall(r"[^.\[\]]+", assumption.key):
-            if isinstance(at, list):
-                names = {str(item.get("name")): item for item in at if isinstance(item, dict)}
-                names |= {str(k): item for k, item in enumerate(at)}
-                known, at = list(names), names.get(word)
-            else:
-                known = list(at) if isinstance(at, dict) else []
-                at = at.get(word) if isinstance(at, dict) else None
-            if word not in known:
-                where = ("assumptions", i, "key")
-                yield Problem(f"{UNKNOWN}: {word}", proposal(word, known), where, assumption.key)
-                break
+        try:
+            scenario.value_at(assumption.key)
+        except LookupError as error:
+            part, known = error.args
+            where = ("assumptions", i, "key")
+            yield Problem(f"{UNKNOWN}: {part}", proposal(part, known), where, assumption.key)

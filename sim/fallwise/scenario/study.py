@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, PrivateAttr
 
@@ -113,6 +114,22 @@ class Scenario(Model):
     def cheapest(self) -> int:
         """Return the index of the first tier that is no cache."""
         return 1 if self.cache and len(self.tiers) > 1 else 0
+
+    def value_at(self, key: str) -> Any:
+        """Return a value in plain data: by keys, names and positions, as in tiers.small.threshold.
+
+        LookupError, of the part that is not there and those that are, where there is none.
+        """
+        at: Any = self.model_dump()
+        for part in re.findall(r"[^.\[\]]+", key):
+            if isinstance(at, list):
+                names = [str(item.get("name")) if isinstance(item, dict) else "" for item in at]
+                at = dict(enumerate(at)) | dict(zip(names, at, strict=True))
+            known = {str(name): value for name, value in at.items()} if isinstance(at, dict) else {}
+            if part not in known:
+                raise LookupError(part, list(known))
+            at = known[part]
+        return at
 
     def index(self, name: str) -> int:
         """Return the position of the tier with this name."""
