@@ -1,0 +1,58 @@
+"""One tier alone on the same requests: what there was before the cascade, or instead of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from fallwise.analysis.predict import Prediction
+from fallwise.analysis.settle import settle
+from fallwise.engines import plan, simulate
+from fallwise.scenario import Scenario
+from fallwise.tables import Decisions
+
+__all__ = ["alone", "only"]
+
+
+def only(scenario: Scenario, k: int) -> Scenario:
+    """Return the scenario with tier k alone: no cache, router or verifier; all answers are shipped.
+
+    Tier k keeps its servers, limits and prices. The other tiers stay in the list, since the
+    columns of the tables are counted by it, but are never visited and rented by nobody. A request
+    that must stay local is refused where tier k is not local. There is no upkeep.
+    """
+    unused = {
+        "kind": "pool",
+        "local": False,
+        "agree_with": None,
+        "replica_usd_per_hour": 0.0,
+        "agent_usd_per_hour": 0.0,
+    }
+    used = {"threshold": None, "verifier": None, "agree_with": None, "on_failure": "give_up"}
+    tiers = [
+        tier.model_copy(update=used if j == k else unused) for j, tier in enumerate(scenario.tiers)
+    ]
+    money = scenario.money.model_copy(update={"upkeep_usd_per_month": 0.0})
+    return scenario.model_copy(update={"tiers": tiers, "router": None, "money": money})
+
+
+def alone(prediction: Prediction, k: int) -> Prediction:
+    """Return what tier k alone would have made of the prediction's own requests."""
+    scenario = only(prediction.scenario, k)
+    runs = [_alone(scenario, run, k) for run in prediction.runs]
+    return replace(runs[0], further=tuple(runs[1:]))
+
+
+def _alone(scenario: Scenario, run: Prediction, k: int) -> Prediction:
+    # The router is gone, and so is its time.
+    requests = replace(run.requests, router_ns=None)
+    shape = requests.score.shape
+    decisions = Decisions(
+        start=np.full(shape[0], k, np.int8),
+        accept=np.ones(shape, np.bool_, order="F"),
+        verify=np.zeros(shape, np.bool_, order="F"),
+    )
+    outcomes = simulate(plan(scenario), requests, decisions, run.engine)
+    settled = settle(scenario, requests, decisions, outcomes)
+    return Prediction(scenario, requests, decisions, settled, run.seed, run.engine)

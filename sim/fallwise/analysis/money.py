@@ -1,0 +1,78 @@
+"""What a tier costs: prices of its calls, and rent that runs whether it is called or not."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from fallwise.scenario import Scenario, Tier
+from fallwise.tables import (
+    ACCEPTED,
+    DECLINED,
+    MISSED,
+    NOT_VISITED,
+    WORKED_OUT,
+    Bools,
+    Decisions,
+    Floats,
+    Int8s,
+    RequestTable,
+)
+
+__all__ = ["SECONDS_PER_MONTH", "call_usd", "rent_usd_per_s", "router_usd", "visit_costs"]
+
+SECONDS_PER_MONTH: Final = 2_629_800
+"""A twelfth of 365.25 days."""
+
+
+def rent_usd_per_s(tier: Tier) -> float:
+    """Return what the tier's replicas and agents cost a second, busy or not."""
+    replicas = tier.replica_usd_per_hour * (tier.replicas or 1)
+    return (replicas + tier.agent_usd_per_hour * (tier.agents or 1)) / 3600
+
+
+def call_usd(tier: Tier, requests: RequestTable, k: int) -> Floats:
+    """Return (n,) the price of each request's call at tier k.
+
+    A recorded price (the tier's usd_column) is the price, instead of the price list.
+    """
+    if tier.usd_column is not None and requests.call_usd is not None:
+        return requests.call_usd[:, k]
+    price = np.full(len(requests), tier.usd_per_request)
+    if tier.prompt_usd_per_mtok:
+        price += requests.prompt_tokens * (tier.prompt_usd_per_mtok / 1e6)
+    if tier.output_usd_per_mtok:
+        price += requests.output_tokens[:, k] * (tier.output_usd_per_mtok / 1e6)
+    return price
+
+
+def visit_costs(
+    scenario: Scenario, requests: RequestTable, decisions: Decisions, visit: Int8s
+) -> Floats:
+    """Return (n, K) what each visit cost, verifier included.
+
+    A call that answered is paid, and one that timed out in service where `bill_timeouts`; who
+    waited in vain pays nothing. A cache is paid for every look-up. A verifier is paid for the
+    answers that it was asked about.
+    """
+    cost = np.zeros(visit.shape, np.float64, order="F")
+    for k, tier in enumerate(scenario.tiers):
+        ends = visit[:, k]
+        answered = (ends == ACCEPTED) | (ends == DECLINED)
+        paid = answered | (ends == (WORKED_OUT if tier.kind != "cache" else MISSED))
+        if tier.kind != "cache" and not tier.bill_timeouts:
+            paid = answered
+        cost[:, k] = np.where(paid, call_usd(tier, requests, k), 0.0)
+        if tier.verifier is not None and tier.verifier.usd_per_request:
+            cost[:, k] += (answered & decisions.verify[:, k]) * tier.verifier.usd_per_request
+    return cost
+
+
+def router_usd(scenario: Scenario, visit: Int8s) -> Floats:
+    """Return (n,) what the router cost: asked where the request went on from the cache."""
+    if scenario.router is None or not scenario.router.usd_per_request:
+        return np.zeros(len(visit))
+    first = 1 if scenario.cache else 0
+    routed: Bools = (visit[:, first:] != NOT_VISITED).any(axis=1)
+    return np.where(routed, scenario.router.usd_per_request, 0.0)

@@ -1,0 +1,170 @@
+"""What a summary is made of: sums of consecutive batches, and quantiles of times.
+
+With one run the batches are its parts; with several, each run is one batch. Intervals come from how
+much the batches differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import numpy as np
+
+from fallwise.analysis.intervals import batch_quantile, batch_ratio, mser5, sections_quantile
+from fallwise.analysis.predict import Prediction
+from fallwise.analysis.tally import Tally, add, in_units, rows, tally
+from fallwise.scenario import Scenario
+from fallwise.tables import NOT_VISITED, Floats, Int64s, OutcomeTable
+
+__all__ = ["BATCHES", "Json", "Sample", "Times", "collect", "estimate", "held_ns", "warmup"]
+
+Json = dict[str, float | None]
+
+BATCHES: Final = 20
+FEWEST_BEYOND: Final = 10
+"""So many values must lie beyond a tail quantile before it is printed."""
+
+
+class Times(Protocol):
+    """Seconds that were measured, by name: `sojourn`, `path5` (bits of tiers), `wait2` (a tier)."""
+
+    def quantile(self, name: str, q: float) -> Json | None:
+        """Return the estimate; None where there are too few values for it."""
+
+    def above(self, name: str, value_s: float) -> int:
+        """Return how many are above the value."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One scenario's measured requests; cuts are the rows of each run that came before."""
+
+    scenario: Scenario
+    batches: Sequence[Tally]
+    total: Tally
+    times: Times
+    cuts: Sequence[int]
+    requests: int
+    seconds_simulated: float
+
+    def ratio(self, over: str, under: str, scale: float = 1.0) -> Json | None:
+        """Return the estimate of scale * sum(over) / sum(under); None where that is 0 / 0."""
+        return estimate(self.column(over) * scale, self.column(under))
+
+    def column(self, name: str) -> Floats:
+        """Return (batches,) the sums of this name, in dollars, seconds and grades."""
+        return np.array([in_units(name, batch.get(name, 0)) for batch in self.batches])
+
+
+def estimate(over: Floats, under: Floats) -> Json | None:
+    """Return the ratio of the sums of two columns of batches; None where the divisor is nothing."""
+    if not under.sum() > 0:
+        return None
+    return batch_ratio(over, under, batches=len(over)).dict()
+
+
+def warmup(prediction: Prediction) -> list[int]:
+    """Return for each run how many of its first requests are not measured."""
+    given = prediction.scenario.run.warmup
+    if given != "auto":
+        return [min(given, len(run.outcomes) - 1) for run in prediction.runs]
+    return [mser5(run.outcomes.sojourn_s) for run in prediction.runs]
+
+
+def collect(prediction: Prediction, cuts: Sequence[int]) -> Sample:
+    """Return the sample of a prediction, without the first cuts[r] requests of run r."""
+    runs = prediction.runs
+    batches: list[Tally] = []
+    for run, cut in zip(runs, cuts, strict=True):
+        n = len(run.outcomes)
+        parts = 1 if len(runs) > 1 else min(BATCHES, n - cut)
+        batches += _batches(run, [cut + (n - cut) * b // parts for b in range(parts + 1)])
+    measured = [rows(r.outcomes, c, len(r.outcomes)) for r, c in zip(runs, cuts, strict=True)]
+    return Sample(
+        scenario=prediction.scenario,
+        batches=batches,
+        total=add(batches),
+        times=_Measured(measured),
+        cuts=cuts,
+        requests=sum(len(run.outcomes) for run in runs),
+        seconds_simulated=sum(float(run.outcomes.end_ns.max()) / 1e9 for run in runs),
+    )
+
+
+def _batches(run: Prediction, at: list[int]) -> list[Tally]:
+    """Return the tallies of consecutive parts of one run, and how long each held the servers.
+
+    Servers are looked at by the clock, between the arrivals that part the batches: where a queue
+    grows, the work of the requests that came in a time is not the work that was done in it.
+    """
+    requests, outcomes = run.requests, run.outcomes
+    times = np.array([outcomes.arrival_ns[i - 1] if i else 0 for i in at])
+    clock = {
+        f"tier{k}.held_s": held_ns(outcomes.start_ns[:, k], outcomes.busy_ns[:, k], times)
+        for k in range(outcomes.tiers)
+    } | {"gap_s": np.diff(times)}
+    return [
+        tally(run.scenario, rows(requests, at[b], at[b + 1]), rows(outcomes, at[b], at[b + 1]))
+        | {name: int(values[b]) for name, values in clock.items()}
+        for b in range(len(at) - 1)
+    ]
+
+
+def held_ns(start_ns: Int64s, busy_ns: Int64s, times_ns: Int64s) -> Floats:
+    """Return (m - 1,) server-nanoseconds that were held between each two of m ascending times.
+
+    start_ns (n,) is -1 where no server started; busy_ns (n,) is how long one was held.
+    """
+    served = busy_ns > 0
+    start_ns = start_ns[served]
+
+    def passed(since_ns: Int64s) -> Floats:
+        """Return (m,) at each time, how long all the moments before it are past."""
+        first = np.searchsorted(times_ns, since_ns)
+        count, total = (
+            np.cumsum(np.bincount(first, weights, len(times_ns) + 1))[:-1]
+            for weights in (None, since_ns - times_ns[0])
+        )
+        return np.asarray(count * (times_ns - times_ns[0]) - total, np.float64)
+
+    return np.diff(passed(start_ns) - passed(start_ns + busy_ns[served]))
+
+
+class _Measured:
+    """Times in memory, exactly; one entry a run."""
+
+    def __init__(self, runs: list[OutcomeTable]):
+        self.runs = runs
+
+    def values(self, name: str) -> list[Floats]:
+        """Return each run's values, in the order of the arrivals."""
+        if name == "sojourn":
+            return [run.sojourn_s for run in self.runs]
+        if name.startswith("path"):
+            return [run.sojourn_s[run.path == int(name[4:])] for run in self.runs]
+        return [_waits(run, int(name.removeprefix("wait"))) for run in self.runs]
+
+    def quantile(self, name: str, q: float) -> Json | None:
+        values = [x for x in self.values(name) if len(x)]
+        if not enough(sum(map(len, values)), q):
+            return None
+        several = len(self.runs) > 1
+        found = sections_quantile(values, q) if several else batch_quantile(values[0], q)
+        return found.dict()
+
+    def above(self, name: str, value_s: float) -> int:
+        return sum(int(np.count_nonzero(x > value_s)) for x in self.values(name))
+
+
+def enough(count: int, q: float) -> bool:
+    """Return True where the q-quantile of so many values can be printed."""
+    return count * (1 - q) >= (FEWEST_BEYOND if q > 0.5 else 0.5) * (1 - 1e-9)
+
+
+def _waits(run: OutcomeTable, k: int) -> Floats:
+    there = run.visit[:, k] != NOT_VISITED
+    start, finish = run.start_ns[there, k], run.finish_ns[there, k]
+    waited: Floats = (np.where(start >= 0, start, finish) - run.enter_ns[there, k]) / 1e9
+    return waited

@@ -1,0 +1,42 @@
+"""What each outcome cost, and whether the shipped answer was right."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from fallwise.analysis.money import router_usd, visit_costs
+from fallwise.scenario import Scenario
+from fallwise.tables import ANSWERED, Decisions, Float32s, OutcomeTable, RequestTable
+
+__all__ = ["settle"]
+
+
+def settle(
+    scenario: Scenario,
+    requests: RequestTable,
+    decisions: Decisions,
+    outcomes: OutcomeTable,
+    grade: Float32s | None = None,
+) -> OutcomeTable:
+    """Return the outcomes with visit_cost_usd, cost_usd and correct filled in.
+
+    Row i of all tables is the same request. grade (n,) is what `correct` said of each shipped
+    answer in the row that it was made for; without it, that row is looked up. A cached answer keeps
+    its grade, but is wrong where the hit was on a different question. A request without an answer
+    has grade 0. Rented capacity is no request's own cost.
+    """
+    visit_cost_usd = visit_costs(scenario, requests, decisions, outcomes.visit)
+    if grade is None:
+        row, tier = np.maximum(outcomes.answer_of, 0), np.maximum(outcomes.answer_tier, 0)
+        grade = requests.correct[row, tier]
+    right = np.where(outcomes.status == ANSWERED, grade, np.float32(0))
+    if scenario.cache:
+        right[(outcomes.hit_tier == 0) & requests.false_hit] = 0
+    return replace(
+        outcomes,
+        visit_cost_usd=visit_cost_usd,
+        cost_usd=visit_cost_usd.sum(axis=1) + router_usd(scenario, outcomes.visit),
+        correct=right,
+    )

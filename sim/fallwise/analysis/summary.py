@@ -1,0 +1,251 @@
+"""The summary of a run: what `summary.json` holds and `--json` prints.
+
+Every estimate is {"value", "low", "high"} with a 95 % interval; low and high are None where the run
+is too short to know, and the whole is None where there is nothing to measure. Shares, rates and
+means are of all requests after the warm-up, unless a line below says otherwise.
+
+    cost_usd_mean         a request: calls, verifiers, router, and rented capacity spread over the
+                          requests that came while it was rented
+    cost_usd_per_month    the same at the rate of the run for 365.25 / 12 days, and the upkeep
+    quality               mean grade; a request without an answer counts as wrong
+    quality_answered      mean grade of the answers that were shipped
+    escalation_rate       requests that the tier they began at did not end (a cache is not counted)
+    sojourn_s_*           arrival to end, whichever way a request ended
+    wrong_answers_usd_mean  a request: wrong answers that were shipped times their segment's stakes
+    tiers: visit_share, hit_share     visits, shipped answers
+           cost_usd_mean              a request, rent included: tiers and router add up to the total
+           visit_cost_usd_mean, wait_s_*, service_s_mean     a visit; service of those served
+           utilisation                servers held / servers, by the clock; None without limit
+           offered_load               erlangs: work that came in a second
+           timeouts, abandoned, turned_away, retries, rate_limited     counts
+           quality                    of the answers that it shipped
+    paths: cost_usd_mean  without rented capacity; quality counts a missing answer as wrong
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from fallwise import __version__
+from fallwise.analysis.baselines import alone
+from fallwise.analysis.calibration import auroc, brier, ece
+from fallwise.analysis.findings import findings
+from fallwise.analysis.money import SECONDS_PER_MONTH, rent_usd_per_s
+from fallwise.analysis.predict import Prediction
+from fallwise.analysis.sample import Json, Sample, collect, estimate, warmup
+from fallwise.scenario import Scenario
+from fallwise.tables import STATUSES
+
+__all__ = ["describe", "summarise"]
+
+Summary = dict[str, Any]
+
+QUANTILES: Final = {"p50": 0.5, "p95": 0.95, "p99": 0.99, "p999": 0.999}
+SCORED: Final = 100_000
+"""Requests from which a score's calibration is taken; more would tell nothing new."""
+
+
+def summarise(prediction: Prediction, command: str = "run", baselines: bool = True) -> Summary:
+    """Return the summary of a prediction, ready for JSON.
+
+    The baselines are the cheapest tier and the frontier alone, on the same requests.
+    """
+    scenario = prediction.scenario
+    cuts = warmup(prediction)
+    sample = collect(prediction, cuts)
+    compared: dict[str, Sample] = {}
+    if baselines:
+        for name, k in _alone(scenario).items():
+            other = alone(prediction, k)
+            own = [max(pair) for pair in zip(cuts, warmup(other), strict=True)]
+            compared[name] = collect(other, own)
+            if name == "frontier_only":
+                compared["paired"] = collect(other, cuts)
+    about = {
+        "scenario": scenario.name,
+        "command": command,
+        "seed": prediction.seed,
+        "engine": prediction.engine,
+    }
+    return about | describe(sample, compared) | {"calibration": _calibration(prediction, cuts[0])}
+
+
+def describe(sample: Sample, compared: dict[str, Sample]) -> Summary:
+    """Return the summary of a sample, beside those of the baselines.
+
+    compared has `cheapest_only` and `frontier_only`, and as `paired` frontier-only on exactly the
+    sample's own requests, from which the saving is taken; or it is empty.
+    """
+    scenario = sample.scenario
+    paired = compared.get("paired")
+    summary: Summary = {
+        "version": __version__,
+        "requests": sample.requests,
+        "requests_measured": int(sample.total["n"]),
+        "warmup_requests": list(sample.cuts),
+        "replications": len(sample.cuts),
+        "seconds_simulated": sample.seconds_simulated,
+        **_point(sample),
+        "quality_answered": sample.ratio("correct", "answered"),
+        "answered_share": sample.ratio("answered", "n"),
+        "escalation_rate": sample.ratio("escalated", "n"),
+        "wrong_answers_usd_mean": sample.ratio("stakes_usd", "n"),
+        "rate_rps": sample.ratio("n", "gap_s"),
+        "frontier": {
+            "name": scenario.tiers[scenario.frontier].name,
+            "quality_overall": sample.ratio("frontier.correct", "n"),
+            "quality_escalated": sample.ratio("frontier.sent_correct", "frontier.sent"),
+        },
+        "router_usd_mean": sample.ratio("router_usd", "n"),
+        "tiers": [_tier(sample, k) for k in range(len(scenario.tiers))],
+        "paths": _paths(sample),
+        "baselines": {
+            name: _baseline(compared[name], k)
+            for name, k in _alone(scenario).items()
+            if name in compared
+        },
+        "saving": _saving(sample, paired) if paired else None,
+        "assumptions": [item.model_dump() for item in scenario.assumptions],
+    }
+    summary["targets"] = _targets(scenario, summary)
+    summary["findings"] = findings(sample, compared, summary)
+    return summary
+
+
+def _rented(scenario: Scenario) -> float:
+    return sum(map(rent_usd_per_s, scenario.tiers))
+
+
+def _point(sample: Sample) -> Summary:
+    """Return what the cascade and the baselines have in common."""
+    cost = sample.column("cost_usd") + sample.column("gap_s") * _rented(sample.scenario)
+    monthly = estimate(cost * SECONDS_PER_MONTH, sample.column("gap_s"))
+    upkeep = sample.scenario.money.upkeep_usd_per_month
+    return {
+        "cost_usd_mean": estimate(cost, sample.column("n")),
+        "cost_usd_per_month": monthly
+        and {name: None if x is None else x + upkeep for name, x in monthly.items()},
+        "quality": sample.ratio("correct", "n"),
+        **_sojourn(sample, "sojourn", QUANTILES),
+        "status": {name: int(sample.total[f"status.{name}"]) for name in STATUSES},
+    }
+
+
+def _sojourn(sample: Sample, name: str, quantiles: dict[str, float]) -> dict[str, Json | None]:
+    return {f"sojourn_s_{at}": sample.times.quantile(name, q) for at, q in quantiles.items()}
+
+
+def _tier(sample: Sample, k: int) -> Summary:
+    tier = sample.scenario.tiers[k]
+
+    def ratio(over: str, under: str) -> Json | None:
+        under = under if under in ("n", "gap_s") else f"tier{k}.{under}"
+        return sample.ratio(f"tier{k}.{over}", under)
+
+    def count(name: str) -> int:
+        return int(sample.total[f"tier{k}.{name}"])
+
+    gap = sample.column("gap_s")
+    cost = sample.column(f"tier{k}.cost_usd") + gap * rent_usd_per_s(tier)
+    held = sample.column(f"tier{k}.held_s")
+    return {
+        "name": tier.name,
+        "kind": tier.kind,
+        "servers": tier.servers,
+        "visit_share": ratio("visits", "n"),
+        "hit_share": ratio("hits", "n"),
+        "utilisation": estimate(held, gap * tier.servers) if tier.servers else None,
+        "offered_load": ratio("work_s", "gap_s"),
+        "wait_s_mean": ratio("wait_s", "visits"),
+        "wait_s_p99": sample.times.quantile(f"wait{k}", 0.99),
+        "service_s_mean": ratio("service_s", "served"),
+        "cost_usd_mean": estimate(cost, sample.column("n")),
+        "visit_cost_usd_mean": ratio("cost_usd", "visits"),
+        "quality": ratio("correct", "hits"),
+        "timeouts": count("timeouts"),
+        "abandoned": count("abandoned"),
+        "turned_away": count("turned_away"),
+        "retries": 0,
+        "rate_limited": 0,
+    }
+
+
+def _paths(sample: Sample) -> list[Summary]:
+    """Return the paths, the most frequent first."""
+    counts = {
+        int(name[4:-2]): n
+        for name, n in sample.total.items()
+        if name.startswith("path") and name.endswith(".n")
+    }
+    names = [tier.name for tier in sample.scenario.tiers]
+    quantiles = {at: QUANTILES[at] for at in ("p50", "p95", "p99")}
+    return [
+        {
+            "path": [name for k, name in enumerate(names) if bits >> k & 1],
+            "requests": int(n),
+            "share": sample.ratio(f"path{bits}.n", "n"),
+            "cost_usd_mean": sample.ratio(f"path{bits}.cost_usd", f"path{bits}.n"),
+            "quality": sample.ratio(f"path{bits}.correct", f"path{bits}.n"),
+            **_sojourn(sample, f"path{bits}", quantiles),
+        }
+        for bits, n in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    ]
+
+
+def _alone(scenario: Scenario) -> dict[str, int]:
+    """Return the baselines, and the tier that each has."""
+    return {"cheapest_only": scenario.cheapest, "frontier_only": scenario.frontier}
+
+
+def _baseline(sample: Sample, k: int) -> Summary:
+    tier = _tier(sample, k)
+    kept = ("servers", "utilisation", "offered_load")
+    return {"tier": tier["name"]} | _point(sample) | {name: tier[name] for name in kept}
+
+
+def _saving(sample: Sample, paired: Sample) -> Json | None:
+    """Return the share of frontier-only's cost that the cascade saves, upkeep left out."""
+    cost, whole = (
+        side.column("cost_usd") + side.column("gap_s") * _rented(side.scenario)
+        for side in (sample, paired)
+    )
+    return estimate(whole - cost, whole)
+
+
+def _targets(scenario: Scenario, summary: Summary) -> list[Summary]:
+    """Return each target; one on a number that could not be measured is not met."""
+    found = []
+    for target in scenario.targets:
+        value = (summary[target.measure] or {}).get("value")
+        limit = target.at_most if target.at_least is None else target.at_least
+        assert limit is not None
+        met = value is not None and (value >= limit if target.at_most is None else value <= limit)
+        side = "at_least" if target.at_most is None else "at_most"
+        found.append(
+            {"name": target.measure, "side": side, "limit": limit, "value": value, "met": met}
+        )
+    return found
+
+
+def _calibration(prediction: Prediction, cut: int) -> list[Summary]:
+    """Return how far each tier's score can be trusted, over all requests that it might have had."""
+    requests = prediction.requests
+    measured = slice(cut, cut + SCORED)
+    found = []
+    for k, tier in enumerate(prediction.scenario.tiers):
+        score, correct = requests.score[measured, k], requests.correct[measured, k]
+        if tier.threshold is None or not len(score) or score.min() < 0 or score.max() > 1:
+            continue
+        found.append(
+            {
+                "tier": tier.name,
+                "requests": len(score),
+                "score_mean": float(score.mean()),
+                "quality": float(correct.mean()),
+                "ece": ece(score, correct),
+                "ece_equal_width": ece(score, correct, equal="width"),
+                "brier": brier(score, correct),
+                "auroc": auroc(score, correct),
+            }
+        )
+    return found

@@ -1,0 +1,165 @@
+"""Sums over outcomes: all that means and shares need, whatever the number of requests.
+
+A tally is a dict of named whole numbers: counts, nanoseconds (names in _s), trillionths of a dollar
+(names in _usd) and grades in steps of 2 ** -24 (names in correct). Whole numbers add up exactly, so
+a tally depends neither on the order of the rows nor on how a run was cut into blocks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any, Final
+
+import numpy as np
+
+from fallwise.analysis.money import router_usd
+from fallwise.scenario import Scenario
+from fallwise.tables import (
+    ABANDONED,
+    ANSWERED,
+    NOT_VISITED,
+    STATUSES,
+    TURNED_AWAY,
+    WAITED_OUT,
+    WORKED_OUT,
+    Bools,
+    Int8s,
+    Int64s,
+    OutcomeTable,
+    RequestTable,
+)
+
+__all__ = ["STRETCH", "SURE", "Tally", "add", "escalated", "in_units", "rows", "steps", "tally"]
+
+Tally = dict[str, int]
+
+SURE: Final = 0.9
+"""A wrong answer with a score above this was shipped with confidence."""
+
+STRETCH: Final = 1 << 16
+"""Rows that are summed at once; they fit a processor's cache."""
+
+UNITS: Final = {"_s": 1e-9, "_usd": 1e-12, "correct": 2.0**-24}
+"""What one of the whole numbers is, by the end of its name; 1 for all other names."""
+
+
+def in_units(name: str, count: int) -> float:
+    """Return the named sum in seconds, dollars or grades."""
+    return count * next((unit for end, unit in UNITS.items() if name.endswith(end)), 1.0)
+
+
+def rows(table: Any, begin: int, end: int) -> Any:
+    """Return the rows [begin, end) of a request or outcome table, not copied."""
+    return replace(table, **{name: cells[begin:end] for name, cells in table.columns().items()})
+
+
+def add(tallies: Iterable[Tally]) -> Tally:
+    """Return the sums of all."""
+    total: Tally = {}
+    for sums in tallies:
+        for name, value in sums.items():
+            total[name] = total.get(name, 0) + value
+    return total
+
+
+def steps(scenario: Scenario) -> list[int]:
+    """Return the tiers that count as a step of a cascade: no cache, and of a pair the first."""
+    tiers = scenario.tiers
+    return [k for k, t in enumerate(tiers) if t.kind != "cache" and t.agree_with is None]
+
+
+def escalated(scenario: Scenario, visit: Int8s) -> Bools:
+    """Return (n,) True where the tier that a request began at did not end it."""
+    taken: Int64s = (visit[:, steps(scenario)] != NOT_VISITED).sum(axis=1)
+    return taken > 1
+
+
+def tally(scenario: Scenario, requests: RequestTable, outcomes: OutcomeTable) -> Tally:
+    """Return the sums over settled outcomes; row i of both tables is the same request."""
+    parts = range(0, len(outcomes), STRETCH)
+    return add(
+        _stretch(scenario, rows(requests, i, i + STRETCH), rows(outcomes, i, i + STRETCH))
+        for i in parts
+    )
+
+
+def _stretch(scenario: Scenario, requests: RequestTable, outcomes: OutcomeTable) -> Tally:
+    correct = outcomes.correct
+    assert correct is not None and outcomes.cost_usd is not None
+    grade, cost = _whole(correct, "correct"), _whole(outcomes.cost_usd, "_usd")
+    answered = outcomes.status == ANSWERED
+    on = escalated(scenario, outcomes.visit)
+    hits_cache = (outcomes.hit_tier == 0) & (scenario.cache is not None)
+    stakes = np.array([segment.wrong_answer_usd for segment in scenario.traffic.segments])
+    sums: Tally = {
+        "n": len(outcomes),
+        "cost_usd": _sum(cost),
+        "router_usd": _sum(_whole(router_usd(scenario, outcomes.visit), "_usd")),
+        "correct": _sum(grade),
+        "answered": _count(answered),
+        "escalated": _count(on),
+        "false_hits": _count(hits_cache & requests.false_hit),
+        "stakes_usd": 0,
+    }
+    if stakes.any():
+        at_stake = answered * (1.0 - correct) * stakes[requests.segment]
+        sums["stakes_usd"] = _sum(_whole(at_stake, "_usd"))
+    for status, name in enumerate(STATUSES):
+        sums[f"status.{name}"] = _count(outcomes.status == status)
+    frontier = _whole(requests.correct[:, scenario.frontier], "correct")
+    sent = on & (outcomes.visit[:, scenario.frontier] != NOT_VISITED)
+    sums["frontier.correct"] = _sum(frontier)
+    sums["frontier.sent"] = _count(sent)
+    sums["frontier.sent_correct"] = _sum(frontier[sent])
+    for k in range(outcomes.tiers):
+        sums |= {f"tier{k}.{name}": x for name, x in _tier(requests, outcomes, grade, k).items()}
+    path = outcomes.path
+    for bits in np.flatnonzero(np.bincount(path)).tolist():
+        taken = path == bits
+        sums[f"path{bits}.n"] = _count(taken)
+        sums[f"path{bits}.cost_usd"] = _sum(cost[taken])
+        sums[f"path{bits}.correct"] = _sum(grade[taken])
+    return sums
+
+
+def _tier(requests: RequestTable, outcomes: OutcomeTable, grade: Int64s, k: int) -> Tally:
+    visit, start, finish = (
+        x[:, k] for x in (outcomes.visit, outcomes.start_ns, outcomes.finish_ns)
+    )
+    there, hit, served = visit != NOT_VISITED, outcomes.hit_tier == k, start >= 0
+    wrong = hit & (grade < 1 << 23)
+    assert outcomes.visit_cost_usd is not None
+    return {
+        "visits": _count(there),
+        "hits": _count(hit),
+        "served": _count(served),
+        # Where nobody came, enter and finish are both -1.
+        "wait_s": _sum(np.where(served, start, finish) - outcomes.enter_ns[:, k]),
+        "service_s": _sum((finish - start) * served),
+        "busy_s": _sum(outcomes.busy_ns[:, k]),
+        "work_s": _sum(requests.service_ns[:, k] * there),
+        "cost_usd": _sum(_whole(outcomes.visit_cost_usd[:, k], "_usd")),
+        "correct": _sum(grade[hit]),
+        "wrong": _count(wrong),
+        "wrong_but_sure": _count(requests.score[wrong, k] > SURE),
+        "timeouts": _count((visit == WAITED_OUT) | (visit == WORKED_OUT)),
+        "abandoned": _count(visit == ABANDONED),
+        "turned_away": _count(visit == TURNED_AWAY),
+    }
+
+
+def _count(mask: Bools) -> int:
+    return int(np.count_nonzero(mask))
+
+
+def _whole(values: Any, end: str) -> Int64s:
+    whole: Int64s = np.rint(np.asarray(values, np.float64) / UNITS[end]).astype(np.int64)
+    return whole
+
+
+def _sum(whole: Int64s) -> int:
+    """Return the exact sum, also where it does not fit into 64 bits."""
+    if whole.size and int(np.abs(whole).max()) * whole.size >= 1 << 63:
+        return (int((whole >> 31).sum()) << 31) + int((whole & ((1 << 31) - 1)).sum())
+    return int(whole.sum())
