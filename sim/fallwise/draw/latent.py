@@ -55,9 +55,7 @@ def ability(answers: SyntheticAnswers, key: tuple[str | int, ...]) -> Ability:
     gamma = (rho - beta * loading) / sqrt(1 - loading**2)
     rest = 1 - beta**2 - gamma**2
     if rest < 0:
-        rule = (
-            f"no score has this loading beside auroc {answers.auroc} and loading {loading}"
-        )
+        rule = f"no score has this loading beside auroc {answers.auroc} and loading {loading}"
         remedy = "lower auroc, or bring score_loading nearer to loading"
         raise ScenarioError(Problem(rule, remedy, (*key, "score_loading"), beta))
     return Ability(a, loading, rho, beta, gamma, sqrt(rest))

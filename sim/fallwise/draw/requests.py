@@ -44,7 +44,8 @@ def blocks(scenario: Scenario, seed: int, n: int, block: int) -> Iterator[Reques
     replay = open_replay(scenario, chance)
     if replay is not None and replay.order is not None:
         n = min(n, len(replay.order))
-    source = _Source(scenario, chance, replay, trace, Answers(scenario, replay))
+    provenance = Provenance(__version__, scenario.name, scenario.hash, seed)
+    source = _Source(scenario, chance, replay, trace, Answers(scenario, replay), provenance)
     popular = popularity(scenario.traffic)
     starts = range(0, n, block)
     clock = None
@@ -70,6 +71,7 @@ class _Source:
     replay: Replay | None
     trace: Recording | None
     answers: Answers
+    provenance: Provenance
 
     def table(self, asked: Asked, arrival_ns: Int64s) -> RequestTable:
         """Return the requests of a block."""
@@ -94,7 +96,7 @@ class _Source:
             verifier_ns=self._verifier_ns(asked, output_tokens),
             patience_ns=self._patience_ns(n),
             call_usd=self._call_usd(asked),
-            provenance=Provenance(__version__, scenario.name, scenario.hash, self.chance.seed),
+            provenance=self.provenance,
         )
 
     def _answer_columns(self, asked: Asked, given: list[Given | None]) -> dict[str, Any]:
