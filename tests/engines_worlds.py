@@ -12,11 +12,12 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
+from fallwise.engines.engine import Engine, simulate
 from fallwise.engines.plan import CACHE, PLACE, UNLIMITED, Plan
-from fallwise.tables import Bools, Decisions, Int64s, RequestTable
+from fallwise.tables import Bools, Decisions, Int64s, OutcomeTable, RequestTable
 from hypothesis import strategies as st
 
-__all__ = ["World", "blank_requests", "places", "plans", "worlds"]
+__all__ = ["World", "blank_requests", "places", "plans", "rows", "run_small", "worlds"]
 
 MOST_REQUESTS = 80
 MOST_TIERS = 6
@@ -90,6 +91,43 @@ def places(tiers: int, *, capacity: int = 0, ttl_ns: int = UNLIMITED, **columns:
         for name, value in (usual | columns).items()
     }
     return Plan(**arrays, capacity=capacity, ttl_ns=ttl_ns)
+
+
+def run_small(
+    plan: Plan,
+    arrival: list[int],
+    service: list[Any],
+    *,
+    accept: Any = True,
+    verify: Any = False,
+    start: Any = 0,
+    engine: Engine = "reference",
+    **columns: Any,
+) -> OutcomeTable:
+    """Return the outcomes of a few requests; a row of service is one number a tier, or one for all.
+
+    accept, verify, start and the optional columns: one value may stand for all.
+    """
+    n, tiers = len(arrival), len(plan.role)
+    times = np.array(service, np.int64).reshape(n, -1) * np.ones(tiers, np.int64)
+    wide: dict[str, Any] = {
+        name: np.broadcast_to(np.asarray(columns.pop(name)), (n, tiers)).astype(np.int64)
+        for name in ("verifier_ns", "patience_ns")
+        if name in columns
+    }
+    narrow = {name: np.asarray(value) for name, value in columns.items()}
+    requests = blank_requests(np.array(arrival), times, **wide, **narrow).check()
+    decisions = Decisions(
+        np.full(n, start, np.int8),
+        np.broadcast_to(np.asarray(accept), (n, tiers)),
+        np.broadcast_to(np.asarray(verify), (n, tiers)),
+    )
+    return simulate(plan, requests, decisions, engine).check()
+
+
+def rows(column: Any) -> Any:
+    """Return a column as plain lists, to compare with numbers written out."""
+    return column.tolist()
 
 
 def _roles(draw: st.DrawFn, tiers: int) -> tuple[list[int], list[bool]]:
