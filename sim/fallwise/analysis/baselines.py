@@ -10,9 +10,9 @@ from fallwise.analysis.predict import Prediction
 from fallwise.analysis.settle import settle
 from fallwise.engines import plan, simulate
 from fallwise.scenario import Scenario
-from fallwise.tables import Decisions
+from fallwise.tables import Decisions, RequestTable
 
-__all__ = ["alone", "only"]
+__all__ = ["accept_all", "alone", "only"]
 
 
 def only(scenario: Scenario, k: int) -> Scenario:
@@ -44,15 +44,20 @@ def alone(prediction: Prediction, k: int) -> Prediction:
     return replace(runs[0], further=tuple(runs[1:]))
 
 
-def _alone(scenario: Scenario, run: Prediction, k: int) -> Prediction:
-    # The router is gone, and so is its time.
-    requests = replace(run.requests, router_ns=None)
+def accept_all(requests: RequestTable, k: int) -> Decisions:
+    """Return decisions that begin at tier k and ship whatever it answers."""
     shape = requests.score.shape
-    decisions = Decisions(
+    return Decisions(
         start=np.full(shape[0], k, np.int8),
         accept=np.ones(shape, np.bool_, order="F"),
         verify=np.zeros(shape, np.bool_, order="F"),
     )
+
+
+def _alone(scenario: Scenario, run: Prediction, k: int) -> Prediction:
+    # The router is gone, and so is its time.
+    requests = replace(run.requests, router_ns=None)
+    decisions = accept_all(requests, k)
     outcomes = simulate(plan(scenario), requests, decisions, run.engine)
     settled = settle(scenario, requests, decisions, outcomes)
     return Prediction(scenario, requests, decisions, settled, run.seed, run.engine)

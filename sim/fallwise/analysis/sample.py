@@ -12,17 +12,32 @@ from typing import Final, Protocol
 
 import numpy as np
 
-from fallwise.analysis.intervals import batch_quantile, batch_ratio, mser5, sections_quantile
+from fallwise.analysis.intervals import (
+    BATCHES,
+    batch_ratio,
+    batch_share,
+    mser5,
+    pooled_quantile,
+)
 from fallwise.analysis.predict import Prediction
 from fallwise.analysis.tally import Tally, add, in_units, rows, tally
 from fallwise.scenario import Scenario
 from fallwise.tables import NOT_VISITED, Floats, Int64s, OutcomeTable
 
-__all__ = ["BATCHES", "Json", "Sample", "Times", "collect", "estimate", "held_ns", "warmup"]
+__all__ = [
+    "FEWEST_BEYOND",
+    "Json",
+    "Sample",
+    "Times",
+    "collect",
+    "enough",
+    "estimate",
+    "held_ns",
+    "warmup",
+]
 
 Json = dict[str, float | None]
 
-BATCHES: Final = 20
 FEWEST_BEYOND: Final = 10
 """So many values must lie beyond a tail quantile before it is printed."""
 
@@ -52,6 +67,13 @@ class Sample:
     def ratio(self, over: str, under: str, scale: float = 1.0) -> Json | None:
         """Return the estimate of scale * sum(over) / sum(under); None where that is 0 / 0."""
         return estimate(self.column(over) * scale, self.column(under))
+
+    def share(self, part: str, whole: str) -> Json | None:
+        """Return the estimate of a ratio that is between 0 and 1; None where it is 0 / 0."""
+        events, trials = self.column(part), self.column(whole)
+        if not trials.sum() > 0:
+            return None
+        return batch_share(events, trials, batches=len(trials)).dict()
 
     def column(self, name: str) -> Floats:
         """Return (batches,) the sums of this name, in dollars, seconds and grades."""
@@ -150,9 +172,7 @@ class _Measured:
         values = [x for x in self.values(name) if len(x)]
         if not enough(sum(map(len, values)), q):
             return None
-        several = len(self.runs) > 1
-        found = sections_quantile(values, q) if several else batch_quantile(values[0], q)
-        return found.dict()
+        return pooled_quantile(values, q).dict()
 
     def above(self, name: str, value_s: float) -> int:
         return sum(int(np.count_nonzero(x > value_s)) for x in self.values(name))

@@ -34,9 +34,9 @@ from fallwise.analysis.money import SECONDS_PER_MONTH, rent_usd_per_s
 from fallwise.analysis.predict import Prediction
 from fallwise.analysis.sample import Json, Sample, collect, estimate, warmup
 from fallwise.scenario import Scenario
-from fallwise.tables import STATUSES
+from fallwise.tables import STATUSES, RequestTable
 
-__all__ = ["describe", "summarise"]
+__all__ = ["SCORED", "baselines_of", "calibrate", "describe", "summarise"]
 
 Summary = dict[str, Any]
 
@@ -55,19 +55,24 @@ def summarise(prediction: Prediction, command: str = "run", baselines: bool = Tr
     sample = collect(prediction, cuts)
     compared: dict[str, Sample] = {}
     if baselines:
-        for name, k in _alone(scenario).items():
+        for name, k in baselines_of(scenario).items():
             other = alone(prediction, k)
             own = [max(pair) for pair in zip(cuts, warmup(other), strict=True)]
             compared[name] = collect(other, own)
             if name == "frontier_only":
-                compared["paired"] = collect(other, cuts)
+                same = list(cuts) == own
+                compared["paired"] = compared[name] if same else collect(other, cuts)
     about = {
         "scenario": scenario.name,
         "command": command,
         "seed": prediction.seed,
         "engine": prediction.engine,
     }
-    return about | describe(sample, compared) | {"calibration": _calibration(prediction, cuts[0])}
+    return (
+        about
+        | describe(sample, compared)
+        | {"calibration": calibrate(scenario, prediction.requests)}
+    )
 
 
 def describe(sample: Sample, compared: dict[str, Sample]) -> Summary:
@@ -86,22 +91,22 @@ def describe(sample: Sample, compared: dict[str, Sample]) -> Summary:
         "replications": len(sample.cuts),
         "seconds_simulated": sample.seconds_simulated,
         **_point(sample),
-        "quality_answered": sample.ratio("correct", "answered"),
-        "answered_share": sample.ratio("answered", "n"),
-        "escalation_rate": sample.ratio("escalated", "n"),
+        "quality_answered": sample.share("correct", "answered"),
+        "answered_share": sample.share("answered", "n"),
+        "escalation_rate": sample.share("escalated", "n"),
         "wrong_answers_usd_mean": sample.ratio("stakes_usd", "n"),
         "rate_rps": sample.ratio("n", "gap_s"),
         "frontier": {
             "name": scenario.tiers[scenario.frontier].name,
-            "quality_overall": sample.ratio("frontier.correct", "n"),
-            "quality_escalated": sample.ratio("frontier.sent_correct", "frontier.sent"),
+            "quality_overall": sample.share("frontier.correct", "n"),
+            "quality_escalated": sample.share("frontier.sent_correct", "frontier.sent"),
         },
         "router_usd_mean": sample.ratio("router_usd", "n"),
         "tiers": [_tier(sample, k) for k in range(len(scenario.tiers))],
         "paths": _paths(sample),
         "baselines": {
             name: _baseline(compared[name], k)
-            for name, k in _alone(scenario).items()
+            for name, k in baselines_of(scenario).items()
             if name in compared
         },
         "saving": _saving(sample, paired) if paired else None,
@@ -125,7 +130,7 @@ def _point(sample: Sample) -> Summary:
         "cost_usd_mean": estimate(cost, sample.column("n")),
         "cost_usd_per_month": monthly
         and {name: None if x is None else x + upkeep for name, x in monthly.items()},
-        "quality": sample.ratio("correct", "n"),
+        "quality": sample.share("correct", "n"),
         **_sojourn(sample, "sojourn", QUANTILES),
         "status": {name: int(sample.total[f"status.{name}"]) for name in STATUSES},
     }
@@ -147,21 +152,23 @@ def _tier(sample: Sample, k: int) -> Summary:
 
     gap = sample.column("gap_s")
     cost = sample.column(f"tier{k}.cost_usd") + gap * rent_usd_per_s(tier)
-    held = sample.column(f"tier{k}.held_s")
+    seen = tier.servers and f"tier{k}.held_s" in sample.total
     return {
         "name": tier.name,
         "kind": tier.kind,
         "servers": tier.servers,
-        "visit_share": ratio("visits", "n"),
-        "hit_share": ratio("hits", "n"),
-        "utilisation": estimate(held, gap * tier.servers) if tier.servers else None,
+        "visit_share": sample.share(f"tier{k}.visits", "n"),
+        "hit_share": sample.share(f"tier{k}.hits", "n"),
+        "utilisation": sample.ratio(f"tier{k}.held_s", "gap_s", 1 / (tier.servers or 1))
+        if seen
+        else None,
         "offered_load": ratio("work_s", "gap_s"),
         "wait_s_mean": ratio("wait_s", "visits"),
         "wait_s_p99": sample.times.quantile(f"wait{k}", 0.99),
         "service_s_mean": ratio("service_s", "served"),
         "cost_usd_mean": estimate(cost, sample.column("n")),
         "visit_cost_usd_mean": ratio("cost_usd", "visits"),
-        "quality": ratio("correct", "hits"),
+        "quality": sample.share(f"tier{k}.correct", f"tier{k}.hits"),
         "timeouts": count("timeouts"),
         "abandoned": count("abandoned"),
         "turned_away": count("turned_away"),
@@ -183,16 +190,16 @@ def _paths(sample: Sample) -> list[Summary]:
         {
             "path": [name for k, name in enumerate(names) if bits >> k & 1],
             "requests": int(n),
-            "share": sample.ratio(f"path{bits}.n", "n"),
+            "share": sample.share(f"path{bits}.n", "n"),
             "cost_usd_mean": sample.ratio(f"path{bits}.cost_usd", f"path{bits}.n"),
-            "quality": sample.ratio(f"path{bits}.correct", f"path{bits}.n"),
+            "quality": sample.share(f"path{bits}.correct", f"path{bits}.n"),
             **_sojourn(sample, f"path{bits}", quantiles),
         }
         for bits, n in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     ]
 
 
-def _alone(scenario: Scenario) -> dict[str, int]:
+def baselines_of(scenario: Scenario) -> dict[str, int]:
     """Return the baselines, and the tier that each has."""
     return {"cheapest_only": scenario.cheapest, "frontier_only": scenario.frontier}
 
@@ -227,13 +234,11 @@ def _targets(scenario: Scenario, summary: Summary) -> list[Summary]:
     return found
 
 
-def _calibration(prediction: Prediction, cut: int) -> list[Summary]:
+def calibrate(scenario: Scenario, requests: RequestTable) -> list[Summary]:
     """Return how far each tier's score can be trusted, over all requests that it might have had."""
-    requests = prediction.requests
-    measured = slice(cut, cut + SCORED)
     found = []
-    for k, tier in enumerate(prediction.scenario.tiers):
-        score, correct = requests.score[measured, k], requests.correct[measured, k]
+    for k, tier in enumerate(scenario.tiers):
+        score, correct = requests.score[:SCORED, k], requests.correct[:SCORED, k]
         if tier.threshold is None or not len(score) or score.min() < 0 or score.max() > 1:
             continue
         found.append(
