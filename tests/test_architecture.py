@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -147,6 +147,12 @@ def sizes(file: Module) -> Iterator[str]:
                 yield f"{file.name}: {node.name} has {lines} lines, at most 60"
 
 
+def _natural(name: str) -> tuple[Any, ...]:
+    """Return the key by which names are sorted: CONSTANTS, Classes, functions; A8 before A16."""
+    numbers = [(int(part) if part.isdigit() else part) for part in re.split(r"(\d+)", name)]
+    return (not name.isupper(), not name[0].isupper(), *numbers)
+
+
 def public_names(file: Module) -> Iterator[str]:
     """__all__ is sorted, and has every public function and class of the module."""
     listed: list[str] | None = None
@@ -163,7 +169,7 @@ def public_names(file: Module) -> Iterator[str]:
         if public:
             yield f"{file.name}: has no __all__"
         return
-    if listed != sorted(listed, key=lambda n: (not n.isupper(), not n[0].isupper(), n)):
+    if listed != sorted(listed, key=_natural):
         yield f"{file.name}: __all__ is not sorted"
     if missing := public - set(listed):
         yield f"{file.name}: __all__ lacks {', '.join(sorted(missing))}"

@@ -114,6 +114,13 @@ def test_each_command_has_help_and_stands_in_the_readme() -> None:
             assert getattr(option, "help", None), (name, option.name)
 
 
+def test_the_scenario_of_the_readme_runs(folder: Path) -> None:
+    (text,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    (folder / "s.yaml").write_text(text)
+    said = summary("--requests", "3000", "--set", "targets=[]")
+    assert [tier["name"] for tier in said["tiers"]] == ["small", "big"]
+
+
 def test_the_engines_that_can_be_named_are_those_there_are() -> None:
     assert set(get_args(get_args(EngineOption)[0])) == set(get_args(Engine))
 

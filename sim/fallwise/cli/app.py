@@ -34,7 +34,7 @@ def _version(asked: bool) -> None:
 
 
 @app.callback()
-def fallwise(
+def _fallwise(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version.")
     ] = False,

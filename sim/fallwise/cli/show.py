@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from fallwise.scenario import Scenario
 
-__all__ = ["percent", "seconds", "show", "usd"]
+__all__ = ["percent", "seconds", "show", "usd", "value", "within"]
 
 Json = dict[str, Any]
 
