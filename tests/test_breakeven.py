@@ -3,7 +3,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-
 from fallwise.analysis.money import SECONDS_PER_MONTH
 from fallwise.analysis.predict import predict
 from fallwise.planning.breakeven import Rent, Side, breakeven, pays_from
