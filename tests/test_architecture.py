@@ -256,6 +256,17 @@ def test_every_part_has_tests() -> None:
         assert not part or any(re.match(pattern, path) for path in tested), part
 
 
+@pytest.mark.parametrize("path", sorted(ROOT.glob("scenarios/**/*.yaml")), ids=lambda p: p.stem)
+def test_every_scenario_is_read_and_says_where_its_numbers_come_from(path: Path) -> None:
+    from fallwise.scenario import read
+
+    scenario = read(path)
+    comments = " ".join(re.findall(r"#.*", path.read_text())).lower()
+    assert scenario.name == path.stem
+    assert scenario.about
+    assert re.search(r"source|measured|assum|published|exact|closed form", comments)
+
+
 def test_folders_that_are_no_packages_have_no_init_file() -> None:
     for folder in ("sim", "tests", "scenarios", "loadtests", "notebooks", "benchmarks"):
         assert not list((ROOT / folder).glob("**/__init__.py")) or folder == "sim"

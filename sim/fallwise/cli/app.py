@@ -52,3 +52,6 @@ def main() -> None:
     except FallwiseError as error:
         typer.echo(str(error), err=True)
         sys.exit(2)
+    except MemoryError:
+        typer.echo("run.requests: more than fit into memory; give fewer with --requests", err=True)
+        sys.exit(2)
