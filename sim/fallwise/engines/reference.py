@@ -8,6 +8,7 @@ what the cache holds. (A timeout that is no longer needed stays among the events
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -68,10 +69,14 @@ def simulate(plan: Plan, requests: RequestTable, decisions: Decisions) -> Outcom
     return cascade.out
 
 
+_Handler = Callable[[int, int], None]
+"""Takes a request and a tier."""
+
+
 class _Due(Event):
     """Something that will happen; at one instant in the order of kind, request and tier."""
 
-    def __init__(self, env: Environment, at_ns: int, kind: int, i: int, k: int, handle: Any):
+    def __init__(self, env: Environment, at_ns: int, kind: int, i: int, k: int, handle: _Handler):
         super().__init__(env)
         self._ok = True
         self._value = None
@@ -104,7 +109,7 @@ class _Cascade:
         """By key; the last one is the one used last, the front of rule 4."""
         self.handle = {
             DONE: self.on_done,
-            VERIFIED: self.on_verified,
+            VERIFIED: self.judge,
             TIMEOUT: self.on_timeout,
             GAVE_UP: self.on_gave_up,
             ENTER: self.on_enter,
@@ -238,9 +243,6 @@ class _Cascade:
             else:
                 self.judge(i, k)
         self.free_server(i, k)
-
-    def on_verified(self, i: int, k: int) -> None:
-        self.judge(i, k)
 
     def on_timeout(self, i: int, k: int) -> None:
         if self.is_over(i, k):
