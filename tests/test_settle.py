@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 from analysis_cascades import by_hand, run, scenario, tier
 from fallwise.analysis.predict import Prediction
+from fallwise.draw import draw
 from fallwise.tables import ANSWERED, Floats
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 CACHE = {"name": "cache", "kind": "cache", "capacity": 9, "lookup_s": 0.1, "false_hit_rate": 0.5}
 
@@ -101,3 +104,29 @@ def test_an_unanswered_request_has_grade_nought() -> None:
     outcomes = run(case, by_hand([0, 0.5], [[1], [1]])).outcomes
     assert (outcomes.status == ANSWERED).tolist() == [True, False]
     np.testing.assert_array_equal(outcomes.correct, [1, 0])
+
+
+prices = st.floats(0, 10)
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(st.integers(0, 1000), st.floats(0, 1), prices, prices, prices)
+def test_where_nobody_waits_cost_is_the_sum_of_the_visits(
+    seed: int, threshold: float, small: float, verifier: float, big: float
+) -> None:
+    answers = {"accuracy": 0.6, "auroc": 0.8}
+    checked = {"catch_rate": 0.5, "false_alarm_rate": 0.1, "usd_per_request": verifier}
+    case = scenario(
+        [
+            tier("small", threshold=threshold, answers=answers, usd_per_request=small),
+            tier("big", usd_per_request=big, verifier=checked),
+        ]
+    )
+    prediction = run(case, draw(case, seed, 60))
+    visit, cost = costs(prediction)
+    there = prediction.outcomes.visit != 0
+    each = there[:, 0] * small + there[:, 1] * (big + verifier)
+    np.testing.assert_allclose(cost, each, rtol=1e-12)
+    np.testing.assert_array_equal(visit.sum(axis=1), cost)
+    sent_on = prediction.requests.score[:, 0] < threshold
+    np.testing.assert_array_equal(there[:, 1], sent_on)

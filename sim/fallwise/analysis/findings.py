@@ -22,9 +22,10 @@ def findings(sample: Sample, compared: Mapping[str, Sample], summary: Summary) -
 
     summary is the summary without its findings; compared is empty, or has the baselines' samples.
     """
+    overload = list(_overload(sample))
     return [
-        *_overload(sample),
-        *_baseline_overload(compared),
+        *overload,
+        *_baseline_overload(compared, overload),
         *_missed(summary),
         *_dearer(sample, summary),
         *_unanswered(sample),
@@ -80,10 +81,11 @@ def _servers(tier: Tier) -> str:
     return f"{tier.servers} server{'s' if tier.servers != 1 else ''}"
 
 
-def _baseline_overload(compared: Mapping[str, Sample]) -> Iterator[str]:
+def _baseline_overload(compared: Mapping[str, Sample], said: list[str]) -> Iterator[str]:
+    """Leave out what was said of the cascade itself, whose first tier is cheapest-only's."""
     for name in ("cheapest_only", "frontier_only"):
-        if name in compared:
-            for sentence in _overload(compared[name]):
+        for sentence in _overload(compared[name]) if name in compared else ():
+            if sentence not in said:
                 yield f"{name.replace('_', '-')}, for comparison: {sentence}"
 
 
@@ -97,9 +99,10 @@ def _missed(summary: Summary) -> Iterator[str]:
 
 def _dearer(sample: Sample, summary: Summary) -> Iterator[str]:
     saving, baseline = summary["saving"], summary["baselines"].get("frontier_only")
-    if saving is None or saving["value"] is None:
-        return
     scenario = sample.scenario
+    alone = scenario.cheapest == scenario.frontier
+    if alone or saving is None or saving["value"] is None:
+        return
     name = scenario.tiers[scenario.frontier].name
     cost, whole = (s["cost_usd_mean"]["value"] for s in (summary, baseline))
     both = f"{_usd(cost)} against {_usd(whole)} a request"

@@ -170,7 +170,7 @@ class _Histograms:
         if not np.isfinite(half):
             return {"value": _middle_s(at), "low": None, "high": None}
         low, high = np.searchsorted(below, np.clip([q - half, q + half], below[0], 1.0)).tolist()
-        return {"value": _middle_s(at), "low": _middle_s(low), "high": _middle_s(high)}
+        return {"value": _middle_s(at), "low": _edge_s(low - 1), "high": _edge_s(high)}
 
     def above(self, name: str, value_s: float) -> int:
         """Return how many are in bins above that of the value."""
@@ -185,5 +185,10 @@ def _bins(ns: Int64s) -> Int64s:
     return bins
 
 
-def _middle_s(at: int) -> float:
-    return 0.0 if at == 0 else float(2 ** ((at - 0.5) / PER_OCTAVE) / 1e9)
+def _middle_s(at: float) -> float:
+    return _edge_s(at - 0.5)
+
+
+def _edge_s(at: float) -> float:
+    """Return where a bin ends; the first one has no width."""
+    return 0.0 if at <= 0 else float(2 ** (at / PER_OCTAVE) / 1e9)
