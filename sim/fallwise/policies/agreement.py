@@ -8,5 +8,5 @@ __all__ = ["agrees"]
 
 
 def agrees(answer: Any, other: Any) -> Any:
-    """Return True where both answers are the same. Identities of answers, or (n,) arrays of them."""
+    """Return True where both answers are the same: identities of answers, or (n,) of them."""
     return answer == other
