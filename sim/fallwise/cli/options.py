@@ -78,9 +78,9 @@ def scenario_of(
 
 
 def folder_for(out: Path | None, scenario: Scenario, command: str) -> Path:
-    """Return the folder that a command's results go to; it need not be there yet."""
+    """Return the folder that a command's results go to; ScenarioError where they may not."""
+    from fallwise import report
+
     folder = out or Path("results") / f"{scenario.name}-{command}"
-    if folder.exists() and not folder.is_dir():
-        rule, remedy = "is a file, not a folder", "name a folder with --out"
-        raise ScenarioError(Problem(rule, remedy, value=str(folder), file="--out"))
+    report.refuse(folder)
     return folder

@@ -61,6 +61,7 @@ def simulated(scenario: Scenario, folder: Path, engine: Any) -> dict[str, Any]:
 
     with Console(stderr=True).status("") as status:
         status.update("loading")
+        from fallwise import report
         from fallwise.analysis.predict import predict
         from fallwise.analysis.summary import summarise
 
@@ -68,8 +69,6 @@ def simulated(scenario: Scenario, folder: Path, engine: Any) -> dict[str, Any]:
         prediction = predict(scenario, engine=engine)
         status.update("summing up")
         summary = summarise(prediction)
-        from fallwise import report
-
         status.update(f"writing {folder}")
         report.write(folder, summary, prediction)
     return summary
