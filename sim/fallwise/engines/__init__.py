@@ -1,4 +1,4 @@
-"""Scheduling: who waits, who is served when, who times out. Knows no confidence, quality or money."""
+"""Who waits, who is served when, who times out. Knows no confidence, quality or money."""
 
 from fallwise.engines.engine import simulate
 from fallwise.engines.plan import Plan, plan

@@ -1,0 +1,150 @@
+"""Requests block by block: memory for a block and what is under way, however many there are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, fields, replace
+from typing import Any, Final, Self
+
+import numpy as np
+
+from fallwise.engines.compiled import Run, Way, run
+from fallwise.engines.layout import OPEN, WIDE, Rows, Visits
+from fallwise.engines.plan import Plan
+from fallwise.tables import ANSWERED, Bools, Decisions, Float32s, Int64s, OutcomeTable, RequestTable
+
+__all__ = ["Settled", "simulate_blocks"]
+
+GONE: Final = -2
+"""Status of a request that has been yielded, while a server is still busy with it."""
+
+
+@dataclass(frozen=True)
+class Settled:
+    """Requests that have ended; row i of all parts is the same one, in the order of arrival.
+
+    outcomes    `request` and `answer_of` count from the first row of the first block
+    grade       (n,) float32 what `correct` said of the shipped answer in the row that it was made
+                for, which may be in a block long gone; 0 where nothing was answered
+    """
+
+    requests: RequestTable
+    decisions: Decisions
+    outcomes: OutcomeTable
+    grade: Float32s
+
+
+def simulate_blocks(
+    plan: Plan, blocks: Iterable[tuple[RequestTable, Decisions]], way: Way | None = None
+) -> Iterator[Settled]:
+    """Yield every request once, soon after it has ended.
+
+    The blocks are cut from one table, in order. All that is yielded, sorted by `request`, is what
+    `simulate` returns of that table, wherever it was cut.
+    """
+    going, table = run(plan, way), None
+    for requests, decisions in blocks:
+        if not len(requests):
+            continue
+        block = _Table.of(requests, decisions, 0 if table is None else table.seen)
+        table = block if table is None else table.followed_by(block)
+        going.advance(Rows.of(table.requests, table.decisions), table.out, final=False)
+        yield from table.settled()
+        table = table.carried(going)
+    if table is not None and len(table.requests):
+        going.advance(Rows.of(table.requests, table.decisions), table.out, final=True)
+        yield from table.settled()
+
+
+@dataclass
+class _Table:
+    """The requests under way, and what the answers are worth that may still be shipped."""
+
+    requests: RequestTable
+    decisions: Decisions
+    out: Visits
+    seen: int
+    """How many requests have come in all."""
+    cached: Int64s
+    cached_correct: Float32s
+    """(m, K) `correct` of the requests in `cached`, which ascend."""
+
+    @classmethod
+    def of(cls, requests: RequestTable, decisions: Decisions, seen: int) -> Self:
+        n, tiers = len(requests), requests.tiers
+        out = Visits.empty(np.arange(seen, seen + n), tiers)
+        nothing = np.empty(0, np.int64), np.empty((0, tiers), np.float32)
+        return cls(requests, decisions, out, seen + n, *nothing)
+
+    def followed_by(self, block: Self) -> Self:
+        n, tiers = len(self.requests), self.requests.tiers
+        requests = RequestTable.concat([self.requests, block.requests])
+        request = np.concatenate([self.out.request, block.out.request])
+        out = Visits.empty(request, tiers)
+        for name, column in out._asdict().items():
+            if name in WIDE:
+                column.reshape(tiers, -1)[:, :n] = getattr(self.out, name).reshape(tiers, n)
+            else:
+                column[:n] = getattr(self.out, name)
+        parts = zip(_parts(self.decisions), _parts(block.decisions), strict=True)
+        decisions = Decisions(*(np.asfortranarray(np.concatenate(pair)) for pair in parts))
+        return replace(self, requests=requests, decisions=decisions, out=out, seen=block.seen)
+
+    def settled(self) -> Iterator[Settled]:
+        """Yield the requests that have ended, if there are any."""
+        ended = self.out.status >= 0
+        outcomes = self.out.table(self.requests)
+        if ended.all():
+            yield Settled(self.requests, self.decisions, outcomes, self._grade(outcomes))
+        elif ended.any():
+            outcomes = outcomes.take(ended)
+            decisions = _taken(self.decisions, ended)
+            yield Settled(self.requests.take(ended), decisions, outcomes, self._grade(outcomes))
+
+    def _grade(self, outcomes: OutcomeTable) -> Float32s:
+        answered = np.flatnonzero(outcomes.status == ANSWERED)
+        correct = self._correct(outcomes.answer_of[answered])
+        grade = np.zeros(len(outcomes), np.float32)
+        grade[answered] = correct[np.arange(len(answered)), outcomes.answer_tier[answered]]
+        return grade
+
+    def _correct(self, request: Int64s) -> Float32s:
+        """Return (m, K) `correct` of requests that are here or were in the cache."""
+        correct = np.empty((len(request), self.requests.tiers), np.float32)
+        for known, values in (
+            (self.cached, self.cached_correct),
+            (self.out.request, self.requests.correct),
+        ):
+            if len(known):
+                at = np.minimum(np.searchsorted(known, request), len(known) - 1)
+                here = known[at] == request
+                correct[here] = values[at[here]]
+        return correct
+
+    def carried(self, going: Run) -> Self:
+        """Return what has to be there for the next block."""
+        cached = going.cached()
+        correct = self._correct(cached)
+        kept = going.keep(self.out, self.out.status == OPEN)
+        tiers = self.requests.tiers
+        columns = {
+            name: column.reshape(tiers, -1)[:, kept].reshape(-1) if name in WIDE else column[kept]
+            for name, column in self.out._asdict().items()
+        }
+        columns["status"][columns["status"] != OPEN] = GONE
+        return replace(
+            self,
+            requests=self.requests.take(kept),
+            decisions=_taken(self.decisions, kept),
+            out=Visits(**columns),
+            cached=cached,
+            cached_correct=correct,
+        )
+
+
+def _parts(decisions: Decisions) -> tuple[Any, ...]:
+    return tuple(getattr(decisions, field.name) for field in fields(decisions))
+
+
+def _taken(decisions: Decisions, rows: Bools) -> Decisions:
+    return Decisions(*(np.asfortranarray(column[rows]) for column in _parts(decisions)))

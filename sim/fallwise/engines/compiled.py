@@ -1,0 +1,130 @@
+"""The fast engine: what docs/engine.md says, in arrays, by one of two ways with the same result.
+
+The loop handles event after event and can do everything. The pass goes tier by tier and can do what
+`sweep.is_exact` says; it is taken where it can be.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, Protocol
+
+import numpy as np
+
+from fallwise.engines import loop, lru, state, sweep
+from fallwise.engines.layout import Rows, Tiers, Visits
+from fallwise.engines.plan import Plan
+from fallwise.errors import Problem, TableError
+from fallwise.tables import Bools, Decisions, Int64s, OutcomeTable, RequestTable
+
+__all__ = ["Run", "Way", "run", "simulate"]
+
+Way = Literal["loop", "pass"]
+
+
+def simulate(
+    plan: Plan, requests: RequestTable, decisions: Decisions, way: Way | None = None
+) -> OutcomeTable:
+    """Return what happens to the requests; cost and correctness are left to the analysis.
+
+    The result does not depend on the way. TableError if a time does not fit into int64.
+    """
+    out = Visits.empty(np.arange(len(requests)), len(plan.role))
+    run(plan, way).advance(Rows.of(requests, decisions), out, final=True)
+    return out.table(requests)
+
+
+class Run(Protocol):
+    """A run between two blocks of requests."""
+
+    def advance(self, rows: Rows, out: Visits, *, final: bool) -> None:
+        """Handle what is sure, given that further requests come no earlier than the last row.
+
+        The first rows are those that were kept, then come new ones.
+        """
+
+    def keep(self, out: Visits, under_way: Bools) -> Bools:
+        """Return which rows must be there at the next call, and count on it that they are."""
+
+    def cached(self) -> Int64s:
+        """Return the requests whose answers a later hit may ship, and perhaps some more."""
+
+
+def run(plan: Plan, way: Way | None = None) -> Run:
+    """Return a run before its first request."""
+    if way == "loop" or not sweep.is_exact(plan):
+        assert way != "pass", "the pass cannot do this plan"
+        return _Loop(plan)
+    return _Pass(plan)
+
+
+class _Loop:
+    def __init__(self, plan: Plan):
+        self.tiers = Tiers.of(plan)
+        self.state = state.fresh(len(plan.role))
+        self.lru = lru.fresh(plan.capacity, plan.ttl_ns)
+
+    def advance(self, rows: Rows, out: Visits, *, final: bool) -> None:
+        while True:
+            said = loop.run(self.tiers, rows, out, self.state, self.lru, final)
+            if said == loop.THROUGH:
+                return
+            if said == loop.TOO_LATE:
+                raise _too_late()
+            if self.lru.state[lru.CROWDED]:
+                self.lru = lru.grown(self.lru)
+            else:
+                self.state = state.with_more_room(self.state, out)
+
+    def keep(self, out: Visits, under_way: Bools) -> Bools:
+        kept = under_way | state.rows_in_use(self.state, out)
+        self.state = state.carried(self.state, out, kept)
+        return kept
+
+    def cached(self) -> Int64s:
+        return np.unique(self.lru.request[: self.lru.state[lru.UNUSED]])
+
+
+class _Pass:
+    def __init__(self, plan: Plan):
+        self.tiers = Tiers.of(plan)
+        self.held = np.zeros(len(plan.role), np.int64)
+        self.free_ns = [np.empty(64, np.int64) for _ in plan.role]
+        self.admitted = 0
+
+    def advance(self, rows: Rows, out: Visits, *, final: bool) -> None:
+        sweep.admit(self.tiers, rows, out, self.admitted)
+        for k in range(len(self.held)):
+            order = self._order(rows, out, k, final)
+            done = 0
+            while done < len(order):
+                free_ns = self.free_ns[k]
+                done = sweep.serve(self.tiers, rows, out, order, done, k, free_ns, self.held)
+                if done == sweep.TOO_LATE:
+                    raise _too_late()
+                if done < len(order):
+                    self.free_ns[k] = np.concatenate([free_ns, np.empty_like(free_ns)])
+
+    def _order(self, rows: Rows, out: Visits, k: int, final: bool) -> Int64s:
+        """Return the rows that enter tier k now, in their order."""
+        n = len(rows.arrival_ns)
+        enter_ns = out.enter_ns[k * n : (k + 1) * n]
+        due = np.flatnonzero(out.visit[k * n : (k + 1) * n] == sweep.DUE)
+        times = enter_ns[due]
+        if not final:
+            sure = times <= rows.arrival_ns[-1]
+            due, times = due[sure], times[sure]
+        if (times[1:] < times[:-1]).any():
+            due = due[np.argsort(times, kind="stable")]  # Rows of one time stay in order.
+        return due
+
+    def keep(self, out: Visits, under_way: Bools) -> Bools:
+        self.admitted = int(under_way.sum())
+        return under_way
+
+    def cached(self) -> Int64s:
+        return np.empty(0, np.int64)
+
+
+def _too_late() -> TableError:
+    rule = "the run goes past 292 years, where int64 nanoseconds end"
+    return TableError(Problem(rule, "draw fewer or shorter requests, or add servers"))

@@ -1,0 +1,284 @@
+"""The general event loop in arrays: docs/engine.md, one event after the other.
+
+`run` handles events until it is through, or until an array is full: its caller makes more room and
+calls again. Columns of (n, K) are flat, tier after tier: row i at tier k stands at k * n + i.
+
+Arrivals come from their sorted column; everything else waits in a heap whose nodes have four
+children. Events that would do nothing are left out where that is known: of a work's end and its
+timeout only the earlier one is kept, unless the server stays busy after it. What waits for a tier
+stands in a ring of rows; one that has left it is skipped when its turn comes.
+"""
+# mypy: disable-error-code="no-untyped-def,no-untyped-call"
+
+from __future__ import annotations
+
+from typing import Final
+
+from fallwise.engines import lru as cache
+from fallwise.engines.jit import kept, part, pasted
+from fallwise.engines.layout import OPEN, answer, asks_cache, go_on, route
+from fallwise.engines.plan import DONE, ENTER, GAVE_UP, TIMEOUT, UNLIMITED, VERIFIED
+from fallwise.engines.state import CROWDED, HEAD, HELD, LATE, NEXT, RING, ROWS, TIERS
+from fallwise.tables import (
+    ABANDONED,
+    ACCEPTED,
+    DECLINED,
+    MISSED,
+    NOT_VISITED,
+    REJECTED,
+    SHED,
+    TIMED_OUT,
+    TURNED_AWAY,
+    WAITED_OUT,
+    WORKED_OUT,
+)
+
+__all__ = ["FULL", "THROUGH", "TOO_LATE", "run"]
+
+# What `run` returns.
+THROUGH: Final = 0
+FULL: Final = 1
+TOO_LATE: Final = 2
+"""A time does not fit into int64."""
+
+EVENTS_AT_ONCE: Final = 8
+"""No event makes as many new ones."""
+END_OF_TIME: Final = (1 << 63) - 1
+STAYS: Final = -1
+"""What happened ended no visit."""
+NOBODY: Final = -1
+
+
+def _entry(source):
+    def run(tiers, rows, out, s, lru, final):
+        """Handle events and return THROUGH, FULL or TOO_LATE.
+
+        Unless it is the final call, more requests may come, none before the last arrival: only
+        what is sure to come before them is handled.
+        """
+        if source < 0:  # Never; see jit.py.
+            return -1
+        return _run(tiers, rows, out, s, lru, final)
+
+    return run
+
+
+@pasted
+def _run(tiers, rows, out, s, lru, final):
+    n, heap, flags = len(rows.arrival_ns), s.heap, s.flags
+    room = (len(heap) - HEAD) // 2 - EVENTS_AT_ONCE
+    while heap[HELD] <= room and not flags[CROWDED] and not lru.state[cache.CROWDED]:
+        i = flags[NEXT]
+        if i < n:
+            now, code = rows.arrival_ns[i], ENTER << 56 | i << 8
+        elif final or n == 0:
+            now, code = END_OF_TIME, 0
+        else:
+            now, code = rows.arrival_ns[n - 1], ENTER << 56 | n << 8
+        if heap[HELD] > 0 and (heap[HEAD] < now or (heap[HEAD] == now and heap[HEAD + 1] < code)):
+            now, code = heap[HEAD], heap[HEAD + 1]
+            _pop(heap)
+            _handle(tiers, rows, out, s, lru, now, code >> 56, code >> 8 & ROWS, code & TIERS)
+        elif i < n:
+            flags[NEXT] = i + 1
+            _arrive(tiers, rows, out, s, lru, now, i)
+        else:
+            return TOO_LATE if heap[LATE] else THROUGH
+    return FULL
+
+
+@pasted
+def _arrive(tiers, rows, out, s, lru, now, i):
+    """Write all cells of a row, and let it visit the cache, which happens in one go."""
+    n = len(rows.arrival_ns)
+    out.status[i] = OPEN
+    out.hit_tier[i] = out.answer_of[i] = out.answer_tier[i] = -1
+    for k in range(len(tiers.role)):
+        v = k * n + i
+        out.visit[v] = NOT_VISITED
+        out.enter_ns[v] = out.start_ns[v] = out.finish_ns[v] = -1
+        out.busy_ns[v] = 0
+    if asks_cache(tiers, rows, i):
+        out.enter_ns[i] = out.start_ns[i] = now
+        slot = cache.look_up(lru, rows.key[i], now)
+        now += rows.service_ns[i]
+        out.finish_ns[i] = now
+        if slot >= 0:
+            out.visit[i] = ACCEPTED
+            answer(out, now, i, 0, lru.request[slot], lru.tier[slot])
+            return
+        out.visit[i] = MISSED
+    tier, at_ns = route(tiers, rows, out, now, i)
+    if tier >= 0:
+        _go(tiers, s, at_ns, i, tier)
+
+
+@pasted
+def _handle(tiers, rows, out, s, lru, now, kind, i, k):
+    """Handle an event: what it does to the visit, to the request, and to the server."""
+    n = len(rows.arrival_ns)
+    v = k * n + i
+    over = out.finish_ns[v] >= 0
+    visit, starts, frees = STAYS, NOBODY, False
+    if kind == ENTER:
+        visit, starts = _enter(tiers, rows, out, s, now, i, k, v)
+    elif kind == DONE:
+        frees = True
+        if not over:
+            out.finish_ns[v], out.busy_ns[v] = now, rows.service_ns[v]
+            if rows.verify[v]:
+                looking = rows.verifier_ns[v] if len(rows.verifier_ns) else 0
+                _push(s.heap, now + looking, VERIFIED, i, k)
+            else:
+                visit = ACCEPTED if rows.accept[v] else DECLINED
+    elif kind == VERIFIED:
+        visit = ACCEPTED if rows.accept[v] else DECLINED
+    elif not over and out.start_ns[v] < 0:  # TIMEOUT or GAVE_UP in the queue.
+        visit = WAITED_OUT if kind == TIMEOUT else ABANDONED
+        out.finish_ns[v] = now
+        s.waiting[k] -= 1
+    elif not over and kind == TIMEOUT:
+        visit = WORKED_OUT
+        out.finish_ns[v] = now
+        frees = tiers.cancel[k]
+        out.busy_ns[v] = now - out.start_ns[v] if frees else rows.service_ns[v]
+    if visit != STAYS:
+        out.visit[v] = visit
+        _leave(tiers, rows, out, s, lru, now, i, k)
+    if frees:
+        starts = _free_server(out, s, n, k)
+    if starts != NOBODY:
+        _start(tiers, rows, out, s, now, starts, k, k * n + starts)
+
+
+@pasted
+def _enter(tiers, rows, out, s, now, i, k, v):
+    """Return how the visit ended if it ended at once, and i if it starts at once."""
+    out.enter_ns[v] = now
+    limit = tiers.timeout_ns[k]
+    if s.in_service[k] < tiers.servers[k]:
+        if limit < UNLIMITED and limit < rows.service_ns[v]:
+            _push(s.heap, now + limit, TIMEOUT, i, k)
+        return STAYS, i
+    if s.waiting[k] >= tiers.queue_limit[k]:
+        out.finish_ns[v] = now
+        return TURNED_AWAY, NOBODY
+    if limit < UNLIMITED:
+        _push(s.heap, now + limit, TIMEOUT, i, k)
+    if len(rows.patience_ns) and rows.patience_ns[v] < UNLIMITED:
+        _push(s.heap, now + rows.patience_ns[v], GAVE_UP, i, k)
+    size = s.flags[RING]
+    s.ring[k * size + (s.last[k] & (size - 1))] = i
+    s.last[k] += 1
+    s.waiting[k] += 1
+    if s.last[k] - s.first[k] == size:
+        s.flags[CROWDED] = 1
+    return STAYS, NOBODY
+
+
+@pasted
+def _free_server(out, s, n, k):
+    """Return the head of the queue, which leaves it, or NOBODY."""
+    size = s.flags[RING]
+    s.in_service[k] -= 1
+    if s.waiting[k] == 0:
+        s.first[k] = s.last[k]
+        return NOBODY
+    s.waiting[k] -= 1
+    while True:
+        i = s.ring[k * size + (s.first[k] & (size - 1))]
+        s.first[k] += 1
+        if out.finish_ns[k * n + i] < 0:
+            return i
+
+
+@pasted
+def _start(tiers, rows, out, s, now, i, k, v):
+    s.in_service[k] += 1
+    out.start_ns[v] = now
+    done, limit = now + rows.service_ns[v], tiers.timeout_ns[k]
+    # A work that its timeout will cancel has no end.
+    if not tiers.cancel[k] or limit >= UNLIMITED or done <= out.enter_ns[v] + limit:
+        _push(s.heap, done, DONE, i, k)
+
+
+@pasted
+def _leave(tiers, rows, out, s, lru, now, i, k):
+    """Answer, go on or end, once the visits to all tiers side by side have ended."""
+    n = len(rows.arrival_ns)
+    first = last = k
+    if tiers.pair[k] >= 0:
+        first = tiers.pair[k]
+        last = first + 1
+    one, other = out.visit[first * n + i], out.visit[last * n + i]
+    if one == NOT_VISITED or other == NOT_VISITED:
+        return
+    if one == ACCEPTED and other == ACCEPTED:
+        answer(out, now, i, first, out.request[i], first)
+        if tiers.fills[first] and asks_cache(tiers, rows, i):
+            cache.store(lru, rows.key[i], out.request[i], first, now)
+        return
+    status, gives_up = REJECTED, False
+    for tier in range(last, first - 1, -1):  # The first one that failed says how it ends.
+        visit = out.visit[tier * n + i]
+        if visit == ACCEPTED:
+            out.visit[tier * n + i] = DECLINED
+        elif visit > MISSED:
+            status = SHED if visit == TURNED_AWAY else TIMED_OUT
+            gives_up |= tiers.give_up[tier]
+    tier = go_on(tiers, rows, out, now, i, last, status, gives_up)
+    if tier >= 0:
+        _go(tiers, s, now, i, tier)
+
+
+@pasted
+def _go(tiers, s, at_ns, i, k):
+    """Enter a tier, or both tiers of a pair."""
+    _push(s.heap, at_ns, ENTER, i, k)
+    if tiers.pair[k] >= 0:
+        _push(s.heap, at_ns, ENTER, i, k + 1)
+
+
+@part
+def _push(heap, time, kind, i, k):
+    """Add an event."""
+    code = kind << 56 | i << 8 | k
+    at = heap[HELD]
+    heap[HELD] = at + 1
+    if time < 0:
+        heap[LATE] = 1
+    while at > 0:
+        up = (at - 1) >> 2
+        up_ns, up_code = heap[HEAD + 2 * up], heap[HEAD + 1 + 2 * up]
+        if up_ns < time or (up_ns == time and up_code < code):
+            break
+        heap[HEAD + 2 * at], heap[HEAD + 1 + 2 * at] = up_ns, up_code
+        at = up
+    heap[HEAD + 2 * at], heap[HEAD + 1 + 2 * at] = time, code
+
+
+@part
+def _pop(heap):
+    """Take the first event off."""
+    last = heap[HELD] - 1
+    heap[HELD] = last
+    time, code = heap[HEAD + 2 * last], heap[HEAD + 1 + 2 * last]
+    at = 0
+    while 4 * at + 1 < last:
+        least = 4 * at + 1
+        least_ns, least_code = heap[HEAD + 2 * least], heap[HEAD + 1 + 2 * least]
+        for child in range(least + 1, min(least + 4, last)):
+            # No branches: which of the children is the least cannot be foretold.
+            ns, other = heap[HEAD + 2 * child], heap[HEAD + 1 + 2 * child]
+            less = (ns < least_ns) | ((ns == least_ns) & (other < least_code))
+            least = child if less else least
+            least_ns = ns if less else least_ns
+            least_code = other if less else least_code
+        if time < least_ns or (time == least_ns and code < least_code):
+            break
+        heap[HEAD + 2 * at], heap[HEAD + 1 + 2 * at] = least_ns, least_code
+        at = least
+    heap[HEAD + 2 * at], heap[HEAD + 1 + 2 * at] = time, code
+
+
+run = kept(_entry)

@@ -1,0 +1,140 @@
+"""What the event loop knows between two events: what is to come, who is served, who waits.
+
+An event is (time, code), and a smaller code comes first: code = kind << 56 | row << 8 | tier.
+The heap holds both in turn: node j has its time at heap[HEAD + 2 * j], its code after it, and its
+children are the nodes 4 * j + 1 to 4 * j + 4. What stands before HEAD is named below.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from fallwise.engines.layout import Visits
+from fallwise.engines.plan import GAVE_UP, TIMEOUT
+from fallwise.tables import Bools, Int64s
+
+__all__ = [
+    "CROWDED",
+    "HEAD",
+    "HELD",
+    "LATE",
+    "NEXT",
+    "RING",
+    "ROWS",
+    "TIERS",
+    "State",
+    "carried",
+    "fresh",
+    "rows_in_use",
+    "with_more_room",
+]
+
+# Places in State.heap.
+HELD: Final = 0
+"""How many events there are."""
+LATE: Final = 1
+"""Not 0 when a time did not fit into int64."""
+HEAD: Final = 2
+
+# Places in State.flags.
+NEXT: Final = 0
+"""The next row to arrive."""
+CROWDED: Final = 1
+"""Not 0 when a ring has no room for another row."""
+RING: Final = 2
+"""The size of each ring, a power of 2; a division would take longer than all else."""
+
+ROWS: Final = (1 << 48) - 1
+TIERS: Final = (1 << 8) - 1
+
+EVENTS: Final = 64
+WAITING: Final = 16
+"""Room to begin with."""
+
+
+class State(NamedTuple):
+    """What goes on between two events."""
+
+    flags: Int64s
+    heap: Int64s
+    in_service: Int64s
+    waiting: Int64s
+    ring: Int64s
+    """(K * flags[RING],) rows in the order of their coming."""
+    first: Int64s
+    last: Int64s
+
+
+def fresh(tiers: int) -> State:
+    """Return the state of a run before its first event."""
+    return State(
+        flags=np.array([0, 0, WAITING]),
+        heap=np.zeros(HEAD + 2 * EVENTS, np.int64),
+        in_service=np.zeros(tiers, np.int64),
+        waiting=np.zeros(tiers, np.int64),
+        ring=np.empty(tiers * WAITING, np.int64),
+        first=np.zeros(tiers, np.int64),
+        last=np.zeros(tiers, np.int64),
+    )
+
+
+def with_more_room(state: State, out: Visits) -> State:
+    """Return the same state with half of its heap and its rings free, and nothing idle in them."""
+    ns, code = _events(state, out)
+    return _packed(state, ns, code, _queues(state, out))
+
+
+def rows_in_use(state: State, out: Visits) -> Bools:
+    """Return (n,) True where an event is still to come for a row."""
+    used = np.zeros(len(out.request), np.bool_)
+    _, code = _events(state, out)
+    used[code >> 8 & ROWS] = True
+    return used
+
+
+def carried(state: State, out: Visits, keep: Bools) -> State:
+    """Return the state for a table that holds only these rows, in the same order."""
+    moved = np.cumsum(keep) - 1
+    ns, code = _events(state, out)
+    code = code & ~(ROWS << 8) | moved[code >> 8 & ROWS] << 8
+    queues = [moved[rows] for rows in _queues(state, out)]
+    state.flags[NEXT] = int(keep.sum())
+    return _packed(state, ns, code, queues)
+
+
+def _events(state: State, out: Visits) -> tuple[Int64s, Int64s]:
+    """Return times and codes of the events that will do something."""
+    ns, code = state.heap[HEAD : HEAD + 2 * state.heap[HELD]].reshape(-1, 2).T
+    kind, visit = code >> 56, (code & TIERS) * len(out.request) + (code >> 8 & ROWS)
+    idle = (kind == TIMEOUT) & (out.finish_ns[visit] >= 0)
+    idle |= (kind == GAVE_UP) & ((out.finish_ns[visit] >= 0) | (out.start_ns[visit] >= 0))
+    return ns[~idle], code[~idle]
+
+
+def _queues(state: State, out: Visits) -> list[Int64s]:
+    """Return the rows that wait for each tier, in order."""
+    tiers, n = len(state.first), len(out.request)
+    rings = state.ring.reshape(tiers, -1)
+    queues = []
+    for k, ring in enumerate(rings):
+        rows = ring[np.arange(state.first[k], state.last[k]) % len(ring)]
+        queues.append(rows[out.finish_ns[k * n + rows] < 0])
+    return queues
+
+
+def _packed(state: State, ns: Int64s, code: Int64s, queues: list[Int64s]) -> State:
+    order = np.lexsort((code, ns))  # What is sorted is a heap.
+    size = max(EVENTS, 1 << (2 * len(ns)).bit_length())
+    heap = np.zeros(HEAD + 2 * size, np.int64)
+    heap[HELD], heap[LATE] = len(ns), state.heap[LATE]
+    heap[HEAD : HEAD + 2 * len(ns)] = np.stack([ns[order], code[order]], axis=1).reshape(-1)
+    longest = max(len(rows) for rows in queues)
+    rings = np.empty((len(queues), max(WAITING, 1 << (2 * longest).bit_length())), np.int64)
+    for k, rows in enumerate(queues):
+        rings[k, : len(rows)] = rows
+    state.flags[CROWDED], state.flags[RING] = 0, rings.shape[1]
+    state.first[:] = 0
+    state.last[:] = [len(rows) for rows in queues]
+    return state._replace(heap=heap, ring=rings.reshape(-1))
