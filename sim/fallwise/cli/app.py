@@ -11,6 +11,7 @@ from fallwise import __version__
 from fallwise.cli.demo import demo
 from fallwise.cli.run import run
 from fallwise.cli.schema import schema
+from fallwise.cli.serve import serve
 from fallwise.errors import FallwiseError
 
 __all__ = ["app", "main"]
@@ -23,7 +24,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (demo, run, schema):
+for command in (demo, run, schema, serve):
     app.command()(command)
 
 

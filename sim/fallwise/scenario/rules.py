@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from fallwise.errors import Problem
 from fallwise.scenario.laws import FromTable, FromTrace, Lognormal, LognormalTokens, Model
+from fallwise.scenario.live_rules import live_rules
 from fallwise.scenario.problems import MISSING, UNKNOWN, proposal
 from fallwise.scenario.source import Key
 from fallwise.scenario.study import Scenario
@@ -35,9 +36,10 @@ LARGEST: Final = 1 << 53
 COLUMN: Final = {"column"}
 
 # Keys that only these kinds have; all others are for every kind but the cache.
+CACHE_KEYS = ("capacity", "ttl_s", "lookup_s", "false_hit_rate", "filled_by", "url")
 COMMON = {"name", "kind", "local", "usd_per_request"}
 ONLY = {
-    **dict.fromkeys(("capacity", "ttl_s", "lookup_s", "false_hit_rate", "filled_by"), ("cache",)),
+    **dict.fromkeys(CACHE_KEYS, ("cache",)),
     **dict.fromkeys(("replicas", "slots", "replica_usd_per_hour"), ("rules", "pool")),
     "concurrency": ("api",),
     **dict.fromkeys(("agents", "agent_usd_per_hour"), ("human",)),
@@ -52,7 +54,7 @@ def broken_rules(scenario: Scenario) -> list[Problem]:
         found += [*_kind(scenario, k), *_decision(scenario, k), *_tier_answers(scenario, k)]
     if scenario.router is not None:
         found += _router(scenario, scenario.router)
-    return [*found, *_targets(scenario), *_assumptions(scenario)]
+    return [*found, *_targets(scenario), *_assumptions(scenario), *live_rules(scenario)]
 
 
 def _leaves(value: Any, key: Key = ()) -> Iterator[tuple[Key, Any]]:

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, PrivateAttr
 
 from fallwise.scenario.laws import Model, NotNegative
+from fallwise.scenario.live import Deployment
 from fallwise.scenario.tiers import Router, Tier
 from fallwise.scenario.traffic import Traffic
 
@@ -78,6 +79,7 @@ class Scenario(Model):
     targets: list[Target] = []
     assumptions: list[Assumption] = []
     run: Run = Run()
+    deployment: Deployment | None = None
     _folder: Path = PrivateAttr(default=Path())
 
     @property

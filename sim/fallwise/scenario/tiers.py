@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from fallwise.scenario.laws import Law, Model, NotNegative, Positive
+from fallwise.scenario.live import Live, LiveVerifier, Upstream
 from fallwise.scenario.traffic import Share
 
 __all__ = ["Calibration", "Kind", "Router", "SyntheticAnswers", "Tier", "Verifier"]
@@ -62,6 +63,8 @@ class Verifier(Model):
     """Share of the right answers that it refuses."""
     service: Law | None = None
     usd_per_request: NotNegative = 0.0
+    live: LiveVerifier | None = None
+    """Who looks at answers in a live deployment."""
 
 
 class Router(Model):
@@ -79,6 +82,8 @@ class Router(Model):
     starts: Annotated[list[Name], Field(min_length=2)]
     service: Law | None = None
     usd_per_request: NotNegative = 0.0
+    live: Upstream | None = None
+    """Who looks at requests in a live deployment."""
 
 
 class Tier(Model):
@@ -120,6 +125,11 @@ class Tier(Model):
     lookup_s: NotNegative | None = None
     false_hit_rate: Share | None = None
     filled_by: list[Name] | None = None
+    url: str | None = None
+    """Live: a Redis or Valkey server, redis://host:port; by default it is in the gateway itself."""
+
+    live: Live | None = None
+    """What answers in a live deployment."""
 
     # Money.
     usd_per_request: NotNegative = 0.0

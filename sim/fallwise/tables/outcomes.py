@@ -24,6 +24,7 @@ __all__ = [
     "ACCEPTED",
     "ANSWERED",
     "DECLINED",
+    "ERRORED",
     "FAILED",
     "MISSED",
     "NOT_VISITED",
@@ -64,6 +65,8 @@ ABANDONED: Final = 6
 """Patience ended in the queue."""
 TURNED_AWAY: Final = 7
 """The queue was at its limit."""
+ERRORED: Final = 8
+"""The call failed: refused, cut off, or answered with an error."""
 VISITS: Final = (
     "not_visited",
     "accepted",
@@ -73,6 +76,7 @@ VISITS: Final = (
     "worked_out",
     "abandoned",
     "turned_away",
+    "errored",
 )
 
 
@@ -88,7 +92,7 @@ class OutcomeTable(Table):
     answer_of       (n,)    int64    the request whose answer was shipped: its own row or, at a
                                      cache hit, the row that filled it; -1 unless answered
     answer_tier     (n,)    int8     the tier that made that answer; -1 unless answered
-    visit           (n, K)  int8     NOT_VISITED ... TURNED_AWAY
+    visit           (n, K)  int8     NOT_VISITED ... ERRORED
     enter_ns        (n, K)  int64    -1 where not visited
     start_ns        (n, K)  int64    when a server took it; -1 where none did
     finish_ns       (n, K)  int64    when the visit ended, before its verifier looked; -1 where
@@ -106,7 +110,7 @@ class OutcomeTable(Table):
     hit_tier: Int8s = column(np.int8, "n", low=-1)
     answer_of: Int64s = column(np.int64, "n", low=-1)
     answer_tier: Int8s = column(np.int8, "n", low=-1)
-    visit: Int8s = column(np.int8, "nK", low=0, high=TURNED_AWAY)
+    visit: Int8s = column(np.int8, "nK", low=0, high=ERRORED)
     enter_ns: Int64s = column(np.int64, "nK", low=-1)
     start_ns: Int64s = column(np.int64, "nK", low=-1)
     finish_ns: Int64s = column(np.int64, "nK", low=-1)

@@ -1,0 +1,156 @@
+"""A tier's servers and its queue: docs/engine.md, rule 5, on a real clock."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final
+
+from fallwise.gateway.question import Answer, CallFailed, now_ns
+from fallwise.scenario import Tier
+from fallwise.scenario.laws import Fixed
+from fallwise.tables import (
+    ABANDONED,
+    ERRORED,
+    NOT_VISITED,
+    TURNED_AWAY,
+    WAITED_OUT,
+    WORKED_OUT,
+)
+
+__all__ = ["Desk", "Visit"]
+
+UNLIMITED: Final = 1 << 62
+log = logging.getLogger("fallwise.gateway")
+
+
+@dataclass(slots=True)
+class Visit:
+    """One request's visit to one tier; unix nanoseconds.
+
+    state is NOT_VISITED until the visit has been judged or has failed. start_ns is -1 where no
+    server took it. busy_ns is how long it held a server; of work that goes on after its timeout,
+    how long it had when the visit ended.
+    """
+
+    tier: int
+    enter_ns: int
+    state: int = NOT_VISITED
+    start_ns: int = -1
+    finish_ns: int = -1
+    busy_ns: int = 0
+    answer: Answer | None = None
+    usd: float = 0.0
+    known_usd: bool = True
+    """False where the price of the call will never be known: it was cut off."""
+
+    def end(self, state: int) -> Visit:
+        """Note that the visit has failed, and how, now."""
+        self.finish_ns, self.state = now_ns(), state
+        return self
+
+
+class Desk:
+    """Serves so many visits at once, first come, first served.
+
+    in_service and waiting count the visits that are there now.
+    """
+
+    def __init__(self, k: int, tier: Tier):
+        self.k = k
+        self.servers = UNLIMITED if tier.servers is None else tier.servers
+        self.queue_limit = UNLIMITED if tier.queue_limit is None else tier.queue_limit
+        self.timeout_s = tier.timeout_s
+        self.patience_s = tier.patience.value_s if isinstance(tier.patience, Fixed) else None
+        self.cancel = tier.cancel
+        self.in_service = 0
+        self.queue: OrderedDict[asyncio.Future[int], None] = OrderedDict()
+        self.going_on: set[asyncio.Task[Answer]] = set()
+        """Work whose visit has timed out, and that was not cancelled."""
+
+    @property
+    def waiting(self) -> int:
+        """Return how many visits are in the queue."""
+        return len(self.queue)
+
+    async def serve(self, work: Callable[[], Awaitable[Answer]]) -> Visit:
+        """Return the visit: with an answer that is still to be judged, or failed."""
+        visit = Visit(self.k, now_ns())
+        if self.in_service < self.servers:
+            self.in_service += 1
+            visit.start_ns = visit.enter_ns
+        elif len(self.queue) < self.queue_limit:
+            await self._wait(visit)
+        else:
+            visit.finish_ns, visit.state = visit.enter_ns, TURNED_AWAY
+        if visit.state == NOT_VISITED:
+            await self._work(visit, work)
+        return visit
+
+    async def _wait(self, visit: Visit) -> None:
+        """Wait for a server; the visit has failed where the timeout or patience came first."""
+        turn: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self.queue[turn] = None
+        limits = [limit for limit in (self.timeout_s, self.patience_s) if limit is not None]
+        try:
+            await asyncio.wait({turn}, timeout=min(limits, default=None))
+        except asyncio.CancelledError:
+            if turn.done():
+                self.release()
+            raise
+        finally:
+            self.queue.pop(turn, None)
+        if turn.done():
+            visit.start_ns = turn.result()
+        else:
+            patience, timeout = self.patience_s, self.timeout_s
+            gave_up = patience is not None and (timeout is None or patience < timeout)
+            visit.end(ABANDONED if gave_up else WAITED_OUT)
+
+    async def _work(self, visit: Visit, work: Callable[[], Awaitable[Answer]]) -> None:
+        task = asyncio.ensure_future(work())
+        left = None
+        if self.timeout_s is not None:
+            left = max(0.0, self.timeout_s - (now_ns() - visit.enter_ns) / 1e9)
+        try:
+            await asyncio.wait({task}, timeout=left)
+        finally:
+            visit.finish_ns = now_ns()
+            visit.busy_ns = visit.finish_ns - visit.start_ns
+            if task.done() or self.cancel:
+                task.cancel()
+                self.release()
+            else:
+                self.going_on.add(task)
+                task.add_done_callback(self._thrown_away)
+        if not task.done() or task.cancelled():
+            visit.state, visit.known_usd = WORKED_OUT, False
+            return
+        error = task.exception()
+        if error is None:
+            visit.answer = task.result()
+            return
+        visit.state = ERRORED
+        if isinstance(error, CallFailed):
+            log.warning("tier %d: %s", self.k, error)
+        else:
+            log.error("tier %d: %r", self.k, error, exc_info=error)
+
+    def _thrown_away(self, task: asyncio.Task[Answer]) -> None:
+        self.going_on.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.warning("tier %d, after its timeout: %s", self.k, error)
+        self.release()
+
+    def release(self) -> None:
+        """Free a server, and give it to the head of the queue; the start is this instant."""
+        self.in_service -= 1
+        while self.queue:
+            turn, _ = self.queue.popitem(last=False)
+            if not turn.done():
+                self.in_service += 1
+                turn.set_result(now_ns())
+                return
