@@ -1,9 +1,9 @@
 """How far a number can be trusted: 95 % intervals of means, shares and quantiles of a run.
 
 What follows each other in a queue is alike, so a run of n requests knows less than n independent
-numbers. Everything here takes its noise from how much consecutive batches, or whole runs, differ.
-docs/validation.md has the measured coverage, and for which lengths of a run it holds. With too few
-numbers to tell, the bounds are NaN; nothing is raised.
+numbers do. Everything here takes its noise from how much consecutive batches, or whole runs,
+differ. docs/validation.md has the measured coverage, and how long a run has to be for it. A bound
+that the numbers do not give is NaN; nothing is raised.
 """
 
 from __future__ import annotations
@@ -20,16 +20,19 @@ from numpy.typing import ArrayLike
 from fallwise.tables import Floats, Int64s
 
 __all__ = [
+    "BATCHES",
     "LEVEL",
     "Estimate",
     "Paired",
     "batch_mean",
     "batch_quantile",
     "batch_ratio",
+    "batch_share",
     "mser5",
     "order_statistic",
     "paired",
-    "sections_quantile",
+    "paired_quantile",
+    "pooled_quantile",
     "t_interval",
 ]
 
@@ -53,6 +56,9 @@ class Estimate:
     def dict(self) -> dict[str, float | None]:
         """Return it for JSON, which has no NaN and no infinity: those are None."""
         return {k: x if math.isfinite(x) else None for k, x in asdict(self).items()}
+
+
+NOTHING: Final = Estimate(math.nan, math.nan, math.nan)
 
 
 def mser5(x: ArrayLike) -> int:
@@ -80,21 +86,17 @@ def t_interval(values: ArrayLike, level: float = LEVEL) -> Estimate:
     Source: Student's t; Law, Simulation Modeling and Analysis (2015), section 9.4.
     """
     values = np.asarray(values, np.float64)
-    b = len(values)
-    value = float(values.mean()) if b else math.nan
-    error = float(values.std(ddof=1)) / math.sqrt(b) if b > 1 else math.nan
-    return _around(value, _t(b - 1, level) * error)
+    if not len(values):
+        return NOTHING
+    value = float(values.mean())
+    half = _t(len(values), level) * _error(values - value, ordered=False)
+    return Estimate(value, value - half, value + half)
 
 
 def batch_mean(x: ArrayLike, batches: int = BATCHES, level: float = LEVEL) -> Estimate:
-    """Return the mean of a run's values in order, with an interval from batch means.
-
-    Source: Law, Simulation Modeling and Analysis (2015), section 9.5.3.
-    """
+    """Return the mean of a run's values in order; see batch_ratio."""
     x = np.asarray(x, np.float64)
-    at = _edges(len(x), batches)
-    sums = np.add.reduceat(x, at[:-1]) if len(x) else x
-    return batch_ratio(sums, np.diff(at), batches, level)
+    return batch_ratio(x, np.ones(len(x)), batches, level)
 
 
 def batch_ratio(
@@ -102,72 +104,140 @@ def batch_ratio(
 ) -> Estimate:
     """Return sum(numerator) / sum(denominator) of a run's values in order, NaN for 0 / 0.
 
-    Source: Iglehart, Simulating stable stochastic systems V: comparison of ratio estimators,
-    Naval Research Logistics Quarterly 22 (1975), the classical estimator, on batches.
+    Batch means, corrected for the correlation of neighbouring batches and for their skewness.
+    Source: Tafazzoli, Steiger and Wilson, N-Skart, IEEE Trans. Automatic Control 56 (2011), whose
+    corrections are used with batches of a fixed number; the classical estimator of a ratio,
+    Iglehart, Naval Research Logistics Quarterly 22 (1975).
     """
     over, under = np.asarray(numerator, np.float64), np.asarray(denominator, np.float64)
+    if not under.sum():
+        return NOTHING
     at = _edges(len(over), batches)[:-1]
-    if not len(over) or not under.sum():
-        return Estimate(math.nan, math.nan, math.nan)
     over, under = np.add.reduceat(over, at), np.add.reduceat(under, at)
     value = float(over.sum() / under.sum())
-    error = _error(over - value * under) / float(under.mean())
-    return _around(value, _t(len(at) - 1, level) * error)
+    deviations = (over - value * under) / under.mean()
+    error, skew = _error(deviations), _skewness(deviations) / (6 * math.sqrt(len(at)))
+    t = _t(len(at), level)
+    return Estimate(value, value - _bent(t, skew) * error, value - _bent(-t, skew) * error)
+
+
+def batch_share(
+    events: ArrayLike, trials: ArrayLike, batches: int = BATCHES, level: float = LEVEL
+) -> Estimate:
+    """Return the share of trials that are events, from counts of a run in order.
+
+    Never surer than of independent trials: no event at all does not mean that there are none.
+    Source: batch_ratio; Clopper and Pearson, Biometrika 26 (1934).
+    """
+    from scipy.special import betaincinv
+
+    share = batch_ratio(events, trials, batches, level)
+    n, tail = float(np.sum(trials)), (1 - level) / 2
+    if not n:
+        return share
+    hits = float(np.sum(events))
+    low = float(betaincinv(hits, n - hits + 1, tail)) if hits > 0 else 0.0
+    high = float(betaincinv(hits + 1, n - hits, 1 - tail)) if hits < n else 1.0
+    if math.isnan(share.low):
+        return share
+    return Estimate(share.value, max(0.0, min(share.low, low)), min(1.0, max(share.high, high)))
 
 
 def order_statistic(x: ArrayLike, q: float, level: float = LEVEL) -> Estimate:
-    """Return the q-quantile of independent values, with the exact interval from their ranks.
+    """Return the q-quantile of independent values; its exact interval is between two of them.
 
     Source: Conover, Practical Nonparametric Statistics (1999), section 3.2.
     """
-    return _ranked(np.sort(np.asarray(x, np.float64)), q, float(len(np.asarray(x))), level)
+    from scipy.special import bdtr
+
+    x = np.sort(np.asarray(x, np.float64))
+    n, tail = len(x), (1 - level) / 2
+    if not n:
+        return NOTHING
+    reach = 10 * math.sqrt(n * q * (1 - q)) + 10
+    rank = np.arange(max(0, math.floor(n * q - reach)), min(n, math.ceil(n * q + reach)) + 1)
+    below = bdtr(rank.astype(np.float64), n, q)  # P(at most `rank` values are below the quantile)
+    low = int(np.searchsorted(below, tail, "right")) + int(rank[0]) - 1
+    high = int(np.searchsorted(below, 1 - tail)) + int(rank[0])
+    return Estimate(
+        float(np.quantile(x, q)),
+        float(x[low]) if low >= 0 else math.nan,
+        float(x[high]) if high < n else math.nan,
+    )
 
 
 def batch_quantile(
     x: ArrayLike, q: float, batches: int = BATCHES, level: float = LEVEL
 ) -> Estimate:
-    """Return the q-quantile of a run's values in order; see sections_quantile."""
-    x = np.asarray(x, np.float64)
-    at = _edges(len(x), batches)
-    return sections_quantile([x[i:j] for i, j in pairwise(at)], q, level)
+    """Return the q-quantile of a run's values in order; see pooled_quantile."""
+    return pooled_quantile([np.asarray(x, np.float64)], q, batches, level)
 
 
-def sections_quantile(sections: Sequence[Floats], q: float, level: float = LEVEL) -> Estimate:
-    """Return the q-quantile of all values; the sections are batches of a run, or whole runs.
+def pooled_quantile(
+    runs: Sequence[Floats], q: float, batches: int = BATCHES, level: float = LEVEL
+) -> Estimate:
+    """Return the q-quantile of the values of all runs, each in its order.
 
-    Its interval is that of as many independent values as have the same noise in the share below
-    the quantile: quantiles of single sections, biased where few values lie beyond, are not used.
+    The noise of the share of values above it comes from batch means, and is read as ranks. Unlike
+    the quantiles of single batches or runs, that has no bias where few values lie beyond.
+    Source: Woodruff, Confidence intervals for medians, J. American Statistical Assoc. 47 (1952);
+    for one run: Asmussen and Glynn, Stochastic Simulation (2007), section III.4a.
     """
-    everything = np.sort(np.concatenate([*sections, np.empty(0)]))
-    n = len(everything)
-    if not n:
-        return Estimate(math.nan, math.nan, math.nan)
-    value = float(np.quantile(everything, q))
-    below = np.array([np.count_nonzero(x <= value) for x in sections])
-    size = np.array([len(x) for x in sections])
-    share = below.sum() / n
-    error = _error(below - share * size) * len(sections) / n
-    independent = q * (1 - q) / error**2 if error > 0 else float(n)
-    return _ranked(everything, q, min(independent, float(n)), level)
+    there = [run for run in runs if len(run)]
+    if not there:
+        return NOTHING
+    ascending = np.sort(np.concatenate(there))
+    value = float(np.quantile(ascending, q))
+    return Estimate(value, *_bounds(ascending, q, _above(there, value, batches), level))
 
 
 @dataclass(frozen=True)
 class Paired:
-    """A difference on the same requests; an unpaired one would need variance_reduction as many."""
+    """A difference on the same requests; drawn apart, it takes variance_reduction times as many."""
 
     difference: Estimate
     variance_reduction: float
 
 
 def paired(a: ArrayLike, b: ArrayLike, batches: int = BATCHES, level: float = LEVEL) -> Paired:
-    """Return mean(a) - mean(b), row i of both being the same request.
+    """Return mean(a) - mean(b); row i of both is the same request.
 
     Source: Law, Simulation Modeling and Analysis (2015), section 11.2 (common random numbers).
     """
     a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
-    difference = batch_mean(a - b, batches, level)
-    noise = [batch_mean(x, batches, level).half_width ** 2 for x in (a, b, a - b)]
-    return Paired(difference, (noise[0] + noise[1]) / noise[2] if noise[2] else math.nan)
+    if not len(a):
+        return Paired(NOTHING, math.nan)
+    at = _edges(len(a), batches)
+    means = [np.add.reduceat(x - x.mean(), at[:-1]) / np.diff(at) for x in (a, b)]
+    return Paired(batch_mean(a - b, batches, level), _reduction(*means))
+
+
+def paired_quantile(
+    a: ArrayLike, b: ArrayLike, q: float, batches: int = BATCHES, level: float = LEVEL
+) -> Paired:
+    """Return the difference of the q-quantiles; row i of both is the same request.
+
+    Source: Bahadur, A note on quantiles in large samples, Annals of Math. Statistics 37 (1966): a
+    quantile moves with the share above it, here by the slope between the bounds of its interval.
+    """
+    moves, estimates = [], []
+    for x in (np.asarray(a, np.float64), np.asarray(b, np.float64)):
+        estimate = batch_quantile(x, q, batches, level)
+        estimates.append(estimate)
+        if math.isfinite(estimate.half_width):
+            more, less = (np.count_nonzero(x > y) / len(x) for y in (estimate.low, estimate.high))
+            slope = 2 * estimate.half_width / (more - less) if more > less else 0.0
+            moves.append(slope * _above([x], estimate.value, batches))
+    difference = estimates[0].value - estimates[1].value
+    if len(moves) < 2:
+        return Paired(Estimate(difference, math.nan, math.nan), math.nan)
+    half = _t(len(moves[0]), level) * _error(moves[0] - moves[1])
+    return Paired(Estimate(difference, difference - half, difference + half), _reduction(*moves))
+
+
+def _reduction(a: Floats, b: Floats) -> float:
+    apart, together = _error(a) ** 2 + _error(b) ** 2, _error(a - b) ** 2
+    return apart / together if together else math.nan
 
 
 def _edges(n: int, batches: int) -> Int64s:
@@ -176,32 +246,80 @@ def _edges(n: int, batches: int) -> Int64s:
     return np.arange(parts + 1) * n // parts
 
 
-def _error(deviations: Floats) -> float:
-    """Return the standard error of the mean of deviations that sum to 0."""
+def _error(deviations: Floats, *, ordered: bool = True) -> float:
+    """Return the standard error of a mean, from the deviations of its b parts.
+
+    Neighbours in order are taken as a first-order autoregression; a negative correlation is not
+    believed, it would be noise.
+    """
     b = len(deviations)
-    return math.sqrt(float(deviations @ deviations) / (b * (b - 1))) if b > 1 else math.nan
+    squares = float(deviations @ deviations)
+    if b < 2 or not squares:
+        return 0.0 if b > 1 else math.nan
+    alike = float(deviations[1:] @ deviations[:-1]) / squares if ordered else 0.0
+    alike = max(0.0, alike)
+    return math.sqrt(squares / (b * (b - 1)) * (1 + alike) / (1 - alike))
 
 
-def _t(freedom: int, level: float) -> float:
+def _skewness(deviations: Floats) -> float:
+    """Return the sample skewness; 0 of fewer than ten, where it is all noise."""
+    b = len(deviations)
+    squares = float(deviations @ deviations)
+    if b < 10 or not squares:
+        return 0.0
+    cubes = float((deviations**3).sum())
+    return cubes * b / ((b - 1) * (b - 2)) / math.sqrt(squares / (b - 1)) ** 3
+
+
+def _bent(t: float, skew: float) -> float:
+    """Return a quantile of Student's t, moved for skewness.
+
+    Source: Willink, A confidence interval and test for the mean of an asymmetric distribution,
+    Communications in Statistics: Theory and Methods 34 (2005).
+    """
+    if abs(skew) < 1e-3:
+        return t
+    return float((np.cbrt(1 + 6 * skew * (t - skew)) - 1) / (2 * skew))
+
+
+def _t(batches: int, level: float) -> float:
     from scipy.special import stdtrit
 
-    return float(stdtrit(freedom, (1 + level) / 2)) if freedom > 0 else math.nan
+    return float(stdtrit(batches - 1, (1 + level) / 2)) if batches > 1 else math.nan
 
 
-def _around(value: float, half: float) -> Estimate:
-    return Estimate(value, value - half, value + half)
+def _above(runs: Sequence[Floats], value: float, batches: int) -> Floats:
+    """Return for each batch of each run how far its share of values above differs from all's."""
+    each = -(-batches // len(runs))
+    over, size = [], []
+    for run in runs:
+        at = _edges(len(run), each)
+        over += [np.count_nonzero(run[i:j] > value) for i, j in pairwise(at)]
+        size += np.diff(at).tolist()
+    counts, sizes = np.array(over, np.float64), np.array(size, np.float64)
+    shares: Floats = (counts - counts.sum() / sizes.sum() * sizes) / sizes.mean()
+    return shares
 
 
-def _ranked(ascending: Floats, q: float, independent: float, level: float) -> Estimate:
-    """Return the q-quantile with the interval that so many independent values would have."""
-    from scipy.special import betaincinv
+def _bounds(ascending: Floats, q: float, above: Floats, level: float) -> tuple[float, float]:
+    """Return the bounds of the q-quantile, from the batches' shares above it.
 
-    n = len(ascending)
-    if not n:
-        return Estimate(math.nan, math.nan, math.nan)
-    value = float(np.quantile(ascending, q))
-    beyond = (1 - level) / 2
-    # Placeholder shape; see docs/validation.md.
-    low = float(betaincinv(q * independent, (1 - q) * independent + 1, beyond))
-    high = float(betaincinv(q * independent + 1, (1 - q) * independent, 1 - beyond))
-    return Estimate(value, float(np.quantile(ascending, low)), float(np.quantile(ascending, high)))
+    A mean of skewed numbers is noisier where it is larger, so its interval is bent. The share above
+    a quantile is skewed as bursts are rare and unequal, and only the second makes its noise grow
+    with it: half of the bend, measured, makes both sides miss alike (docs/validation.md).
+    """
+    from scipy.special import ndtri
+
+    n, b = len(ascending), len(above)
+    if b < 2:
+        return math.nan, math.nan
+    t, skew = _t(b, level), _skewness(above) / (12 * math.sqrt(b))
+    error, independent = _error(above), math.sqrt(q * (1 - q) / n)
+    least = float(ndtri((1 + level) / 2)) * independent  # As if each value stood for itself.
+    error = max(error, independent)
+    low = (q - max(_bent(t, skew) * error, least)) * n
+    high = (q + max(-_bent(-t, skew) * error, least)) * n
+    return (
+        float(ascending[int(low)]) if low >= 0 else math.nan,
+        float(ascending[int(high)]) if high < n else math.nan,
+    )
