@@ -64,7 +64,7 @@ def until(
 
 
 def _needed(estimate: Estimate, relative: float, runs: int) -> int:
-    """Return how many replications the estimate needs by its noise so far, at most twice as many."""
+    """Return how many replications the estimate needs by its noise so far, at most 2 * runs."""
     goal = relative / (1 + relative) * abs(estimate.value)
     ratio = estimate.half_width / goal if goal > 0 else math.inf
     if not ratio < math.sqrt(2):
