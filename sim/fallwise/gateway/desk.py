@@ -127,7 +127,7 @@ class Desk:
                 self.going_on.add(task)
                 task.add_done_callback(self._thrown_away)
         if not task.done() or task.cancelled():
-            visit.state, visit.known_usd = WORKED_OUT, False
+            visit.state = WORKED_OUT
             return
         error = task.exception()
         if error is None:
