@@ -90,7 +90,8 @@ def _streamed(scenario: Scenario, drawn: Iterator[Block], edges: Int64s) -> Samp
     times = _Histograms(len(tallies))
     edge_ns: Int64s = np.zeros(len(edges), np.int64)
     end_ns = 0
-    for part in simulate_blocks(plan(scenario), _watched(drawn, edges, edge_ns)):
+    watched = _watched(drawn, edges, edge_ns)
+    for part in simulate_blocks(plan(scenario), watched, lambda requests: requests.correct):
         outcomes = settle(scenario, part.requests, part.decisions, part.outcomes, part.grade)
         end_ns = max(end_ns, int(outcomes.end_ns.max()))
         batch = np.searchsorted(edges, outcomes.request, side="right") - 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, fields, replace
 from typing import Any, Final, Self
 
@@ -24,7 +24,7 @@ class Settled:
     """Requests that have ended; row i of all parts is the same one, in the order of arrival.
 
     outcomes    `request` and `answer_of` count from the first row of the first block
-    grade       (n,) float32 what `correct` said of the shipped answer in the row that it was made
+    grade       (n,) float32 what `grades` said of the shipped answer in the row that it was made
                 for, which may be in a block long gone; 0 where nothing was answered
     """
 
@@ -35,18 +35,22 @@ class Settled:
 
 
 def simulate_blocks(
-    plan: Plan, blocks: Iterable[tuple[RequestTable, Decisions]], way: Way | None = None
+    plan: Plan,
+    blocks: Iterable[tuple[RequestTable, Decisions]],
+    grades: Callable[[RequestTable], Float32s],
+    way: Way | None = None,
 ) -> Iterator[Settled]:
     """Yield every request once, soon after it has ended.
 
     The blocks are cut from one table, in order. All that is yielded, sorted by `request`, is what
-    `simulate` returns of that table, wherever it was cut.
+    `simulate` returns of that table, wherever it was cut. grades returns one (n, K) column of a
+    table, of which no engine knows what it means.
     """
     going, table = run(plan, way), None
     for requests, decisions in blocks:
         if not len(requests):
             continue
-        block = _Table.of(requests, decisions, 0 if table is None else table.seen)
+        block = _Table.of(requests, decisions, grades(requests), 0 if table is None else table.seen)
         table = block if table is None else table.followed_by(block)
         going.advance(Rows.of(table.requests, table.decisions), table.out, final=False)
         yield from table.settled()
@@ -62,19 +66,20 @@ class _Table:
 
     requests: RequestTable
     decisions: Decisions
+    grades: Float32s
     out: Visits
     seen: int
     """How many requests have come in all."""
     cached: Int64s
-    cached_correct: Float32s
-    """(m, K) `correct` of the requests in `cached`, which ascend."""
+    cached_grades: Float32s
+    """(m, K) of the requests in `cached`, which ascend."""
 
     @classmethod
-    def of(cls, requests: RequestTable, decisions: Decisions, seen: int) -> Self:
+    def of(cls, requests: RequestTable, decisions: Decisions, grades: Float32s, seen: int) -> Self:
         n, tiers = len(requests), requests.tiers
         out = Visits.empty(np.arange(seen, seen + n), tiers)
         nothing = np.empty(0, np.int64), np.empty((0, tiers), np.float32)
-        return cls(requests, decisions, out, seen + n, *nothing)
+        return cls(requests, decisions, grades, out, seen + n, *nothing)
 
     def followed_by(self, block: Self) -> Self:
         n, tiers = len(self.requests), self.requests.tiers
@@ -88,7 +93,10 @@ class _Table:
                 column[:n] = getattr(self.out, name)
         parts = zip(_parts(self.decisions), _parts(block.decisions), strict=True)
         decisions = Decisions(*(np.asfortranarray(np.concatenate(pair)) for pair in parts))
-        return replace(self, requests=requests, decisions=decisions, out=out, seen=block.seen)
+        grades = np.concatenate([self.grades, block.grades])
+        return replace(
+            self, requests=requests, decisions=decisions, grades=grades, out=out, seen=block.seen
+        )
 
     def settled(self) -> Iterator[Settled]:
         """Yield the requests that have ended, if there are any."""
@@ -103,28 +111,25 @@ class _Table:
 
     def _grade(self, outcomes: OutcomeTable) -> Float32s:
         answered = np.flatnonzero(outcomes.status == ANSWERED)
-        correct = self._correct(outcomes.answer_of[answered])
+        grades = self._grades_of(outcomes.answer_of[answered])
         grade = np.zeros(len(outcomes), np.float32)
-        grade[answered] = correct[np.arange(len(answered)), outcomes.answer_tier[answered]]
+        grade[answered] = grades[np.arange(len(answered)), outcomes.answer_tier[answered]]
         return grade
 
-    def _correct(self, request: Int64s) -> Float32s:
-        """Return (m, K) `correct` of requests that are here or were in the cache."""
-        correct = np.empty((len(request), self.requests.tiers), np.float32)
-        for known, values in (
-            (self.cached, self.cached_correct),
-            (self.out.request, self.requests.correct),
-        ):
+    def _grades_of(self, request: Int64s) -> Float32s:
+        """Return (m, K) the grades of requests that are here or were in the cache."""
+        grades = np.empty((len(request), self.requests.tiers), np.float32)
+        for known, values in ((self.cached, self.cached_grades), (self.out.request, self.grades)):
             if len(known):
                 at = np.minimum(np.searchsorted(known, request), len(known) - 1)
                 here = known[at] == request
-                correct[here] = values[at[here]]
-        return correct
+                grades[here] = values[at[here]]
+        return grades
 
     def carried(self, going: Run) -> Self:
         """Return what has to be there for the next block."""
         cached = going.cached()
-        correct = self._correct(cached)
+        cached_grades = self._grades_of(cached)
         kept = going.keep(self.out, self.out.status == OPEN)
         tiers = self.requests.tiers
         columns = {
@@ -136,9 +141,10 @@ class _Table:
             self,
             requests=self.requests.take(kept),
             decisions=_taken(self.decisions, kept),
+            grades=self.grades[kept],
             out=Visits(**columns),
             cached=cached,
-            cached_correct=correct,
+            cached_grades=cached_grades,
         )
 
 
