@@ -6,13 +6,16 @@ calls again. Columns of (n, K) are flat, tier after tier: row i at tier k stands
 Arrivals come from their sorted column; everything else waits in a heap whose nodes have four
 children. Events that would do nothing are left out where that is known: of a work's end and its
 timeout only the earlier one is kept, unless the server stays busy after it. What waits for a tier
-stands in a ring of rows; one that has left it is skipped when its turn comes.
+stands in a ring of rows; one that has left it is skipped when its turn comes. Nobody in it has his
+timeout before its head, so of their timeouts one is among the events, the tier's timer.
 """
 # mypy: disable-error-code="no-untyped-def,no-untyped-call"
 
 from __future__ import annotations
 
 from typing import Final
+
+import numpy as np
 
 from fallwise.engines import lru as cache
 from fallwise.engines.jit import kept, part, pasted
@@ -149,22 +152,22 @@ def _handle(tiers, rows, out, s, lru, now, kind, i, k):
         starts = _free_server(out, s, n, k)
     if starts != NOBODY:
         _start(tiers, rows, out, s, now, starts, k, k * n + starts)
+    if kind == TIMEOUT and s.timer[k] == i:
+        _set_timer(tiers, out, s, n, k)
 
 
 @pasted
 def _enter(tiers, rows, out, s, now, i, k, v):
     """Return how the visit ended if it ended at once, and i if it starts at once."""
     out.enter_ns[v] = now
-    limit = tiers.timeout_ns[k]
     if s.in_service[k] < tiers.servers[k]:
-        if limit < UNLIMITED and limit < rows.service_ns[v]:
-            _push(s.heap, now + limit, TIMEOUT, i, k)
         return STAYS, i
     if s.waiting[k] >= tiers.queue_limit[k]:
         out.finish_ns[v] = now
         return TURNED_AWAY, NOBODY
-    if limit < UNLIMITED:
-        _push(s.heap, now + limit, TIMEOUT, i, k)
+    if s.timer[k] == NOBODY and tiers.timeout_ns[k] < UNLIMITED:
+        s.timer[k] = i
+        _push(s.heap, now + tiers.timeout_ns[k], TIMEOUT, i, k)
     if len(rows.patience_ns) and rows.patience_ns[v] < UNLIMITED:
         _push(s.heap, now + rows.patience_ns[v], GAVE_UP, i, k)
     size = s.flags[RING]
@@ -179,26 +182,48 @@ def _enter(tiers, rows, out, s, now, i, k, v):
 @pasted
 def _free_server(out, s, n, k):
     """Return the head of the queue, which leaves it, or NOBODY."""
-    size = s.flags[RING]
     s.in_service[k] -= 1
-    if s.waiting[k] == 0:
-        s.first[k] = s.last[k]
-        return NOBODY
-    s.waiting[k] -= 1
-    while True:
-        i = s.ring[k * size + (s.first[k] & (size - 1))]
+    head = _head(out.finish_ns, s.ring, s.flags[RING], s.first, s.last, n, k)
+    if head != NOBODY:
         s.first[k] += 1
-        if out.finish_ns[k * n + i] < 0:
+        s.waiting[k] -= 1
+    return head
+
+
+@pasted
+def _set_timer(tiers, out, s, n, k):
+    """Set the timer for the head of the queue."""
+    head = _head(out.finish_ns, s.ring, s.flags[RING], s.first, s.last, n, k)
+    s.timer[k] = head
+    if head != NOBODY:
+        _push(s.heap, out.enter_ns[k * n + head] + tiers.timeout_ns[k], TIMEOUT, head, k)
+
+
+@part
+def _head(finish_ns, ring, size, first, last, n, k):
+    """Return the first that waits, or NOBODY; those before it have left and are forgotten."""
+    at = first[k]
+    while at < last[k]:
+        i = ring[k * size + (at & (size - 1))]
+        if finish_ns[k * n + i] < 0:
+            first[k] = at
             return i
+        at += 1
+    first[k] = at
+    return np.int64(NOBODY)
 
 
 @pasted
 def _start(tiers, rows, out, s, now, i, k, v):
     s.in_service[k] += 1
     out.start_ns[v] = now
-    done, limit = now + rows.service_ns[v], tiers.timeout_ns[k]
-    # A work that its timeout will cancel has no end.
-    if not tiers.cancel[k] or limit >= UNLIMITED or done <= out.enter_ns[v] + limit:
+    done, late = now + rows.service_ns[v], False
+    if tiers.timeout_ns[k] < UNLIMITED:
+        deadline = out.enter_ns[v] + tiers.timeout_ns[k]
+        late = deadline < done
+        if late and s.timer[k] != i:
+            _push(s.heap, deadline, TIMEOUT, i, k)
+    if not late or not tiers.cancel[k]:
         _push(s.heap, done, DONE, i, k)
 
 

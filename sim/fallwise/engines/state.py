@@ -65,6 +65,8 @@ class State(NamedTuple):
     """(K * flags[RING],) rows in the order of their coming."""
     first: Int64s
     last: Int64s
+    timer: Int64s
+    """The row that the queue's TIMEOUT among the events is of, -1 where there is none."""
 
 
 def fresh(tiers: int) -> State:
@@ -77,6 +79,7 @@ def fresh(tiers: int) -> State:
         ring=np.empty(tiers * WAITING, np.int64),
         first=np.zeros(tiers, np.int64),
         last=np.zeros(tiers, np.int64),
+        timer=np.full(tiers, -1, np.int64),
     )
 
 
@@ -100,6 +103,8 @@ def carried(state: State, out: Visits, keep: Bools) -> State:
     ns, code = _events(state, out)
     code = code & ~(ROWS << 8) | moved[code >> 8 & ROWS] << 8
     queues = [moved[rows] for rows in _queues(state, out)]
+    set_ = state.timer >= 0
+    state.timer[set_] = moved[state.timer[set_]]
     state.flags[NEXT] = int(keep.sum())
     return _packed(state, ns, code, queues)
 
@@ -107,9 +112,11 @@ def carried(state: State, out: Visits, keep: Bools) -> State:
 def _events(state: State, out: Visits) -> tuple[Int64s, Int64s]:
     """Return times and codes of the events that will do something."""
     ns, code = state.heap[HEAD : HEAD + 2 * state.heap[HELD]].reshape(-1, 2).T
-    kind, visit = code >> 56, (code & TIERS) * len(out.request) + (code >> 8 & ROWS)
-    idle = (kind == TIMEOUT) & (out.finish_ns[visit] >= 0)
-    idle |= (kind == GAVE_UP) & ((out.finish_ns[visit] >= 0) | (out.start_ns[visit] >= 0))
+    kind, row, k = code >> 56, code >> 8 & ROWS, code & TIERS
+    visit = k * len(out.request) + row
+    over, started = out.finish_ns[visit] >= 0, out.start_ns[visit] >= 0
+    idle = (kind == TIMEOUT) & over & (state.timer[k] != row)
+    idle |= (kind == GAVE_UP) & (over | started)
     return ns[~idle], code[~idle]
 
 
