@@ -1,0 +1,20 @@
+"""One function a figure. Each returns a matplotlib Figure and changes nothing else.
+
+A tier has one colour through all figures, the cheapest the lightest; a path has the colour of the
+last tier on it. Titles say what the figure shows; what was assumed stands below it.
+"""
+
+from fallwise.plots.calibration import Scored, reliability_diagram
+from fallwise.plots.latency import latency_by_path
+from fallwise.plots.money import quality_against_cost
+from fallwise.plots.shares import tier_hits
+from fallwise.plots.style import save
+
+__all__ = [
+    "Scored",
+    "latency_by_path",
+    "quality_against_cost",
+    "reliability_diagram",
+    "save",
+    "tier_hits",
+]

@@ -1,0 +1,169 @@
+"""The folder of a study: its summary, tables and figures, written whole or not at all.
+
+    summary.json                      what the command found
+    requests.parquet outcomes.parquet the tables; the first run's, where there were several
+    figures/*.png *.svg               each figure twice
+    README.txt                        what made the folder
+
+Nothing in it depends on the time or the place, so the same scenario, seed and engine give the same
+bytes on the same machine.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from fallwise import plots
+from fallwise.analysis.predict import Prediction
+from fallwise.analysis.quality import Curve, sweep
+from fallwise.analysis.summary import SCORED
+from fallwise.errors import Problem, ScenarioError
+from fallwise.tables import RequestTable
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["figures", "refuse", "write"]
+
+Summary = dict[str, Any]
+
+LONGEST: Final = 1_000_000
+"""Tables of more rows are not written whole, and curves are not made of more requests."""
+OURS: Final = {"summary.json", "README.txt", "requests.parquet", "outcomes.parquet", "figures"}
+
+
+def write(folder: Path, summary: Summary, prediction: Prediction) -> Path:
+    """Write the results of a prediction, and return the folder.
+
+    Older results in the folder go away just when the new ones are complete. ScenarioError where
+    the folder cannot be written, or is not one of ours.
+    """
+    refuse(folder)
+    whole = folder.resolve()
+    half, old = (whole.with_name(f".{whole.name}.{os.getpid()}.{end}") for end in ("tmp", "old"))
+    try:
+        half.mkdir(parents=True)
+        _fill(half, summary, prediction)
+        if whole.exists():
+            whole.rename(old)
+        try:
+            half.rename(whole)
+        except OSError:
+            if old.exists():
+                old.rename(whole)
+            raise
+    except OSError as error:
+        rule, remedy = f"cannot be written: {error.strerror}", "name another folder with --out"
+        raise ScenarioError(Problem(rule, remedy, file=str(folder))) from None
+    finally:
+        for left in (half, old):
+            shutil.rmtree(left, ignore_errors=True)
+    return folder
+
+
+def refuse(folder: Path) -> None:
+    """Raise ScenarioError where results may not replace what is there."""
+    whole, rule = folder.resolve(), ""
+    if Path.cwd().is_relative_to(whole):
+        rule = "is the folder that you are in, or above it"
+    elif whole.exists() and not whole.is_dir():
+        rule = "is a file, not a folder"
+    elif whole.exists():
+        there = {path.name for path in whole.iterdir()}
+        others = sorted(there - OURS)
+        if others:
+            rule = f"holds what fallwise did not write ({others[0]})"
+        elif there and "summary.json" not in there:
+            rule = "is not a folder of results: it has no summary.json"
+    if rule:
+        remedy = "name a new or empty folder with --out"
+        raise ScenarioError(Problem(rule, remedy, file=str(folder)))
+
+
+def figures(summary: Summary, prediction: Prediction) -> Iterator[tuple[str, Figure]]:
+    """Yield the figures that have something to show, by name.
+
+    Without money there is no quality against cost; without thresholds on probabilities there is no
+    reliability diagram.
+    """
+    runs = list(zip(prediction.runs, summary["warmup_requests"], strict=True))
+    if summary["baselines"] and summary["saving"] and summary["saving"]["value"] is not None:
+        yield "quality-cost", plots.quality_against_cost(summary, _curves(summary, prediction))
+    yield "tier-hits", plots.tier_hits(summary)
+    sojourn_s = np.concatenate([run.outcomes.sojourn_s[cut:] for run, cut in runs])
+    path = np.concatenate([run.outcomes.path[cut:] for run, cut in runs])
+    yield "latency", plots.latency_by_path(summary, sojourn_s, path)
+    if summary["calibration"]:
+        names = [tier["tier"] for tier in summary["calibration"]]
+        yield "reliability", plots.reliability_diagram(summary, _scored(names, prediction))
+
+
+def _scored(names: list[str], prediction: Prediction) -> list[plots.Scored]:
+    """Return what the summary's calibration is taken from."""
+    tiers, requests = prediction.scenario.tiers, prediction.requests
+    return [
+        plots.Scored(name, tier.threshold, requests.score[:SCORED, k], requests.correct[:SCORED, k])
+        for k, tier in enumerate(tiers)
+        for name in names
+        if tier.name == name and tier.threshold is not None
+    ]
+
+
+def _curves(summary: Summary, prediction: Prediction) -> dict[str, Curve]:
+    """Return the curve of each tier's threshold, on the requests that the summary measured.
+
+    A sweep counts calls only. Rented capacity does not depend on thresholds, so the summary's is
+    added to every point.
+    """
+    scenario, cuts = prediction.scenario, summary["warmup_requests"]
+    runs = list(zip(prediction.runs, cuts, strict=True))
+    calls = np.concatenate([run.outcomes.cost_usd[cut:] for run, cut in runs])  # type: ignore[index]
+    rent = summary["cost_usd_mean"]["value"] - float(calls.mean())
+    measured = RequestTable.concat([run.requests.take(slice(cut, LONGEST)) for run, cut in runs])
+    measured = measured.take(slice(LONGEST))
+    # Nobody queues in a sweep: runs may follow each other as if they were one.
+    measured = replace(measured, arrival_ns=np.arange(len(measured), dtype=np.int64))
+    curves = {}
+    for k, tier in enumerate(scenario.tiers):
+        if tier.threshold is not None:
+            curve = sweep(scenario, measured, k)
+            curves[tier.name] = replace(curve, cost_usd_mean=curve.cost_usd_mean + rent)
+    return curves
+
+
+def _fill(folder: Path, summary: Summary, prediction: Prediction) -> None:
+    text = json.dumps(summary, indent=2, ensure_ascii=False, allow_nan=False)
+    (folder / "summary.json").write_text(text + "\n", encoding="utf-8")
+    prediction.requests.take(slice(LONGEST)).save(folder / "requests.parquet")
+    prediction.outcomes.take(slice(LONGEST)).save(folder / "outcomes.parquet")
+    (folder / "figures").mkdir()
+    for name, figure in figures(summary, prediction):
+        for suffix in (".png", ".svg"):
+            plots.save(figure, folder / "figures" / f"{name}{suffix}")
+    (folder / "README.txt").write_text(_readme(summary, prediction), encoding="utf-8")
+
+
+def _readme(summary: Summary, prediction: Prediction) -> str:
+    n, scenario = len(prediction.requests), prediction.scenario
+    rows = f"all {n:,} requests" if n <= LONGEST else f"the first {LONGEST:,} of {n:,} requests"
+    if prediction.further:
+        rows += f" of the first of {len(prediction.runs)} runs"
+    return f"""\
+{scenario.name}: {scenario.about}
+
+made by        fallwise {summary["version"]}, command `{summary["command"]}`
+scenario       {scenario.name}, content {scenario.hash}
+seed, engine   {prediction.seed}, {prediction.engine}
+
+summary.json   what was found; every estimate with its 95 % interval
+*.parquet      {rows}: what was drawn, and what happened
+figures/       the pictures, as PNG and as SVG
+"""
