@@ -40,8 +40,8 @@ LONGEST: Final = 1_000_000
 OURS: Final = {"summary.json", "README.txt", "requests.parquet", "outcomes.parquet", "figures"}
 
 
-def write(folder: Path, summary: Summary, prediction: Prediction) -> Path:
-    """Write the results of a prediction, and return the folder.
+def write(folder: Path, summary: Summary, prediction: Prediction | None) -> Path:
+    """Write the results of a command, and return the folder; without a prediction, no tables.
 
     Older results in the folder go away just when the new ones are complete. ScenarioError where
     the folder cannot be written, or is not one of ours.
@@ -139,9 +139,11 @@ def _curves(summary: Summary, prediction: Prediction) -> dict[str, Curve]:
     return curves
 
 
-def _fill(folder: Path, summary: Summary, prediction: Prediction) -> None:
+def _fill(folder: Path, summary: Summary, prediction: Prediction | None) -> None:
     text = json.dumps(summary, indent=2, ensure_ascii=False, allow_nan=False)
     (folder / "summary.json").write_text(text + "\n", encoding="utf-8")
+    if prediction is None:
+        return
     prediction.requests.take(slice(LONGEST)).save(folder / "requests.parquet")
     prediction.outcomes.take(slice(LONGEST)).save(folder / "outcomes.parquet")
     (folder / "figures").mkdir()

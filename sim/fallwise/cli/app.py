@@ -8,10 +8,14 @@ from typing import Annotated
 import typer
 
 from fallwise import __version__
+from fallwise.cli.breakeven import breakeven
+from fallwise.cli.compare import compare
 from fallwise.cli.demo import demo
 from fallwise.cli.run import run
 from fallwise.cli.schema import schema
+from fallwise.cli.sensitivity import sensitivity
 from fallwise.cli.serve import serve
+from fallwise.cli.size import size
 from fallwise.errors import FallwiseError
 
 __all__ = ["app", "main"]
@@ -24,7 +28,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (demo, run, schema, serve):
+for command in (demo, run, compare, breakeven, size, sensitivity, serve, schema):
     app.command()(command)
 
 

@@ -1,0 +1,68 @@
+"""What the commands that plan have in common: how their summary is written and shown."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from fallwise.scenario import Scenario
+
+__all__ = ["about", "counted", "deliver"]
+
+Json = dict[str, Any]
+
+
+def about(scenario: Scenario, command: str, engine: str) -> Json:
+    """Return the keys that every summary begins with."""
+    from fallwise import __version__
+
+    return {
+        "scenario": scenario.name,
+        "command": command,
+        "seed": scenario.run.seed,
+        "version": __version__,
+        "engine": engine,
+        "requests": scenario.run.requests,
+        "assumptions": [item.model_dump() for item in scenario.assumptions],
+    }
+
+
+def deliver(summary: Json, folder: Path, as_json: bool, show: Callable[[Any, Json], None]) -> None:
+    """Write the summary to its folder, and print it: as JSON, or by show(console, summary)."""
+    from fallwise import report
+
+    report.write(folder, summary, None)
+    if as_json:
+        typer.echo(json.dumps(summary, indent=2, ensure_ascii=False, allow_nan=False))
+        return
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    show(console, summary)
+    for item in summary["assumptions"]:
+        console.print(f"• assumed: {item['key']}: {item['why']}", markup=False)
+    console.print(f"\nWritten to {folder}", markup=False, soft_wrap=True)
+
+
+@contextmanager
+def counted(what: str) -> Iterator[Callable[[int, int], None]]:
+    """Show a bar with the time left on stderr; yield what is told (done, total)."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

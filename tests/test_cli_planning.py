@@ -1,0 +1,108 @@
+"""The commands that answer questions by many runs, as a user calls them."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fallwise.cli.app import app
+from fallwise.errors import FallwiseError
+from typer.testing import CliRunner
+
+SCENARIO = """\
+name: asked
+traffic: {arrivals: {kind: poisson, rate_rps: 2}}
+answers: {source: synthetic}
+tiers:
+  - name: small
+    kind: pool
+    replicas: 2
+    replica_usd_per_hour: 0.5
+    threshold: 0.8
+    timeout_s: 2
+    service: {kind: exponential, mean_s: 0.2}
+    answers: {accuracy: 0.8, auroc: 0.75, loading: 0.6}
+  - name: big
+    kind: api
+    service: {kind: exponential, mean_s: 0.5}
+    answers: {accuracy: 0.9, loading: 0.6}
+    usd_per_request: 0.01
+targets:
+  - {measure: sojourn_s_p95, at_most: 2.5}
+money: {upkeep_usd_per_month: 1000}
+run: {requests: 4000}
+"""
+
+COMMANDS = {
+    "breakeven": [],
+    "size": [],
+    "compare": [],
+    "sensitivity": ["--range", "tiers.small.threshold=0.6:0.9"],
+}
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "s.yaml").write_text(SCENARIO)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def asked(*args: str, ends: int = 0) -> Any:
+    result = CliRunner().invoke(app, [*args], catch_exceptions=False)
+    assert result.exit_code == ends, result.output
+    return result
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_json_is_the_summary_that_is_written_and_words_fit_80_columns(
+    command: str, folder: Path
+) -> None:
+    told = asked(command, "s.yaml", *COMMANDS[command], "--json").stdout
+    written = folder / "results" / f"asked-{command}" / "summary.json"
+    assert json.loads(told) == json.loads(written.read_text())
+    assert json.loads(told)["command"] == command
+    words = asked(command, "s.yaml", *COMMANDS[command]).stdout
+    assert max(len(line) for line in words.splitlines()) <= 80
+    assert sorted(path.name for path in (folder / "results").iterdir()) == [f"asked-{command}"]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_bad_values_end_before_anything_is_written(command: str, folder: Path) -> None:
+    with pytest.raises(FallwiseError, match="smal"):
+        asked(command, "s.yaml", *COMMANDS[command], "--set", "tiers.smal.threshold=1")
+    assert not (folder / "results").exists()
+
+
+def test_a_range_that_is_none_or_breaks_a_rule_is_refused(folder: Path) -> None:
+    for text, rule in (
+        ("threshold", "is no range"),
+        ("tiers.small.threshold=0.9:0.6", "is no range"),
+        ("tiers.smal.threshold=0.6:0.9", "smal"),
+        ("tiers.small.answers.accuracy=0.6:1.9", "accuracy"),
+    ):
+        with pytest.raises(FallwiseError, match=rule):
+            asked("sensitivity", "s.yaml", "--range", text)
+    assert not (folder / "results").exists()
+
+
+def test_never_pays_ends_with_1() -> None:
+    found = asked("breakeven", "s.yaml", "--set", "tiers.small.usd_per_request=1", "--json", ends=1)
+    assert json.loads(found.stdout)["requests_per_month"] is None
+
+
+def test_no_plan_ends_with_1() -> None:
+    dear = '--set=targets=[{"measure": "sojourn_s_p95", "at_most": 0.001}]'
+    assert json.loads(asked("size", "s.yaml", dear, "--json", ends=1).stdout)["pick"] is None
+
+
+def test_compare_of_two_scenarios_takes_the_first_as_the_base(folder: Path) -> None:
+    (folder / "t.yaml").write_text(SCENARIO.replace("asked", "other").replace("0.8\n", "0.9\n", 1))
+    found = json.loads(asked("compare", "s.yaml", "t.yaml", "--json").stdout)
+    assert [one["name"] for one in found["candidates"]] == ["asked", "other"]
+    assert (found["differences"][0]["a"], found["differences"][0]["b"]) == ("other", "asked")
+
+
+def test_a_router_that_is_only_supposed_is_called_an_assumption() -> None:
+    found = json.loads(asked("compare", "s.yaml", "--json").stdout)
+    assert "router.auroc" in [item["key"] for item in found["assumptions"]]
