@@ -13,6 +13,7 @@ from fallwise.cli import main
 from fallwise.cli.app import app
 from fallwise.cli.options import EngineOption
 from fallwise.engines.engine import Engine
+from fallwise.errors import FallwiseError
 from typer.main import get_command
 from typer.testing import CliRunner
 
@@ -146,3 +147,26 @@ def test_the_version_is_said(
         main()
     assert ended.value.code == 0
     assert re.fullmatch(r"fallwise \d+\.\d+\.\d+\n", capsys.readouterr().out)
+
+
+def test_until_repeats_the_run_until_it_is_known_well_enough(folder: Path) -> None:
+    found = summary("--until", "5%")
+    assert found["replications"] >= 10
+    half = (found["sojourn_s_p95"]["high"] - found["sojourn_s_p95"]["low"]) / 2
+    assert half <= 0.05 * found["sojourn_s_p95"]["value"]
+
+
+@pytest.mark.parametrize("text", ["x", "0%", "-1%", "200%"])
+def test_until_takes_a_percentage(folder: Path, text: str) -> None:
+    with pytest.raises(FallwiseError, match="is no precision"):
+        fallwise("run", "s.yaml", f"--until={text}")
+    assert not (folder / "results").exists()
+
+
+def test_a_long_run_is_summed_up_in_blocks(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = summary()
+    monkeypatch.setattr("fallwise.cli.run.IN_MEMORY", 1000)
+    blocks = summary("--set", f"run.warmup={whole['warmup_requests'][0]}")
+    assert blocks["quality"]["value"] == pytest.approx(whole["quality"]["value"])
+    assert blocks["cost_usd_mean"]["value"] == pytest.approx(whole["cost_usd_mean"]["value"])
+    assert [p.name for p in (folder / "results" / "two-tiers-run").iterdir()] == ["summary.json"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -20,11 +20,24 @@ from fallwise.cli.options import (
     placing,
     scenario_of,
 )
+from fallwise.errors import Problem, ScenarioError
 
 if TYPE_CHECKING:
+    from fallwise.analysis.predict import Prediction
     from fallwise.scenario import Scenario
 
 __all__ = ["run", "simulated"]
+
+IN_MEMORY = 5_000_000
+"""Longer runs are summed up block by block; their folder has no tables and no figures."""
+
+Until = Annotated[
+    str | None,
+    typer.Option(
+        metavar="PERCENT",
+        help="Repeat until cost, quality and p95 are known to so much: --until 1%",
+    ),
+]
 
 
 def run(
@@ -33,6 +46,7 @@ def run(
     requests: Requests = None,
     engine: EngineOption = "compiled",
     settings: Settings = None,
+    until: Until = None,
     out: Out = None,
     as_json: AsJson = False,
 ) -> None:
@@ -43,8 +57,9 @@ def run(
     """
     checked = scenario_of(scenario, settings, seed, requests)
     folder = folder_for(out, checked, "run")
+    relative = None if until is None else _relative(until)
     with placing(scenario):
-        summary = simulated(checked, folder, engine)
+        summary = simulated(checked, folder, engine, relative)
     if as_json:
         typer.echo(json.dumps(summary, indent=2, ensure_ascii=False, allow_nan=False))
     else:
@@ -55,20 +70,58 @@ def run(
         raise typer.Exit(1)
 
 
-def simulated(scenario: Scenario, folder: Path, engine: Any) -> dict[str, Any]:
-    """Return the summary of a run, and write it with its tables and figures to the folder."""
+def _relative(text: str) -> float:
+    try:
+        share = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        share = 0.0
+    if not 0 < share < 1:
+        rule, remedy = "is no precision", "write it like 1% or 0.01"
+        raise ScenarioError(Problem(rule, remedy, value=text, file="--until"))
+    return share
+
+
+def simulated(
+    scenario: Scenario, folder: Path, engine: Any, relative: float | None = None
+) -> dict[str, Any]:
+    """Return the summary of a run, and write it with its tables and figures to the folder.
+
+    relative asks for as many runs as it takes to know the cost, the quality and p95 to +- that.
+    """
     from rich.console import Console
 
-    with Console(stderr=True).status("") as status:
-        status.update("loading")
+    with Console(stderr=True).status("loading") as status:
         from fallwise import report
-        from fallwise.analysis.predict import predict
-        from fallwise.analysis.summary import summarise
 
+        report.refuse(folder)
         status.update(f"running {scenario.run.requests:,} requests")
-        prediction = predict(scenario, engine=engine)
-        status.update("summing up")
-        summary = summarise(prediction)
+        long = scenario.run.requests > IN_MEMORY and scenario.run.replications == 1
+        if long and engine == "compiled" and relative is None:
+            from fallwise.analysis.stream import summarise_stream
+
+            summary, prediction = summarise_stream(scenario), None
+        else:
+            summary, prediction = _in_memory(scenario, engine, relative)
         status.update(f"writing {folder}")
         report.write(folder, summary, prediction)
     return summary
+
+
+def _in_memory(
+    scenario: Scenario, engine: Any, relative: float | None
+) -> tuple[dict[str, Any], Prediction]:
+    from fallwise.analysis.predict import predict
+    from fallwise.analysis.summary import summarise
+
+    if relative is None:
+        prediction = predict(scenario, engine=engine)
+        return summarise(prediction), prediction
+    from fallwise.analysis.precise import predict_until
+
+    prediction, known = predict_until(scenario, relative, engine=engine)
+    summary = summarise(prediction)
+    if not known:
+        count, percent = len(prediction.runs), 100 * relative
+        words = f"After {count} runs the numbers are not known to {percent:g} %."
+        summary["findings"].insert(0, words)
+    return summary, prediction
