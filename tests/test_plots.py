@@ -238,7 +238,7 @@ def test_a_tier_has_one_colour_in_all_figures_and_gets_darker(crowded: Case) -> 
     assert [bar.get_facecolor()[:3] for bar in bars] == list(of.values())
     for ax in drawn["reliability"].axes[::2]:
         points = next(line for line in ax.lines if line.get_marker() == "o")
-        assert points.get_color() == of[ax.get_title(loc="left")]
+        assert points.get_color() == of[ax.get_title(loc="left").partition("\n")[0]]
     curves = [x for x in drawn["quality-cost"].axes[0].lines if "only" in str(x.get_label())]
     assert [x.get_color() for x in curves] == [of[t["tier"]] for t in summary["calibration"]]
 

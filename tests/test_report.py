@@ -162,8 +162,26 @@ def test_curves_are_of_all_runs_after_their_warmup() -> None:
     prediction, summary = made(warmup=50, replications=3)
     figure = dict(report.figures(summary, prediction))["quality-cost"]
     lines = {str(line.get_label()): line for line in figure.axes[0].lines}
-    x, y = lines["if only small's threshold were moved"].get_xydata().T  # type: ignore[union-attr]
+    x, y = lines["if only small's threshold were moved"].get_xydata().T
     # Everything kept at small is small alone, on the very requests of the baseline.
     small = summary["baselines"]["cheapest_only"]
     assert x[0] == pytest.approx(small["cost_usd_mean"]["value"])
     assert y[0] == pytest.approx(100 * small["quality"]["value"])
+
+
+def test_an_answer_that_is_drawn_again_makes_nothing_surer(tmp_path: Path) -> None:
+    rows = ["query_id,model,correct,confidence,answer_id"]
+    for query in range(40):
+        right = int(query % 4 > 0)
+        rows += [f"{query},small,{right},{0.8 + query / 1000},{query}", f"{query},big,1,1,{query}"]
+    (tmp_path / "table.csv").write_text("\n".join(rows))
+    case = scenario(
+        [tier("small", answers=None, threshold=0.81), tier("big", answers=None)],
+        answers={"source": "replay", "table": str(tmp_path / "table.csv")},
+    )
+    prediction = predict(case, seed=5, n=5000)
+    figure = dict(report.figures(summarise(prediction), prediction))["reliability"]
+    (bars,) = (c for c in figure.axes[0].containers if len(c) == 3)
+    (line,) = bars[2][0].get_segments()
+    # Wilson (1927) for 30 of 40, and about so for the 5,000 draws of these 40.
+    assert line[:, 1] == pytest.approx([59.8, 85.8], abs=1.5)

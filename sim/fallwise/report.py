@@ -17,7 +17,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -25,11 +25,9 @@ from fallwise import plots
 from fallwise.analysis.predict import Prediction
 from fallwise.analysis.quality import Curve, sweep
 from fallwise.analysis.summary import SCORED
+from fallwise.draw.replay import model_of
 from fallwise.errors import Problem, ScenarioError
 from fallwise.tables import RequestTable
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 __all__ = ["figures", "refuse", "write"]
 
@@ -88,8 +86,8 @@ def refuse(folder: Path) -> None:
         raise ScenarioError(Problem(rule, remedy, file=str(folder)))
 
 
-def figures(summary: Summary, prediction: Prediction) -> Iterator[tuple[str, Figure]]:
-    """Yield the figures that have something to show, by name.
+def figures(summary: Summary, prediction: Prediction) -> Iterator[tuple[str, Any]]:
+    """Yield the matplotlib figures that have something to show, with their names.
 
     Without money there is no quality against cost; without thresholds on probabilities there is no
     reliability diagram.
@@ -108,13 +106,20 @@ def figures(summary: Summary, prediction: Prediction) -> Iterator[tuple[str, Fig
 
 def _scored(names: list[str], prediction: Prediction) -> list[plots.Scored]:
     """Return what the summary's calibration is taken from."""
-    tiers, requests = prediction.scenario.tiers, prediction.requests
-    return [
-        plots.Scored(name, tier.threshold, requests.score[:SCORED, k], requests.correct[:SCORED, k])
-        for k, tier in enumerate(tiers)
-        for name in names
-        if tier.name == name and tier.threshold is not None
-    ]
+    scenario = prediction.scenario
+    requests = prediction.requests.take(slice(SCORED))
+    replayed = [k for k, tier in enumerate(scenario.tiers) if model_of(tier) is not None]
+    rows = np.concatenate([requests.score[:, replayed], requests.answer[:, replayed]], axis=1)
+    found = []
+    for name in names:
+        k = scenario.index(name)
+        threshold = scenario.tiers[k].threshold
+        assert threshold is not None
+        again = scenario.answers.source == "replay" and k in replayed
+        distinct = len(np.unique(rows, axis=0)) if again else len(requests)
+        score, correct = requests.score[:, k], requests.correct[:, k]
+        found.append(plots.Scored(name, threshold, score, correct, distinct))
+    return found
 
 
 def _curves(summary: Summary, prediction: Prediction) -> dict[str, Curve]:

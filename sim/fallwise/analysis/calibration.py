@@ -38,11 +38,14 @@ class Reliability:
     high: Floats
 
 
-def reliability(score: Any, correct: Any, bins: int = 15, equal: Bins = "mass") -> Reliability:
+def reliability(
+    score: Any, correct: Any, bins: int = 15, equal: Bins = "mass", known: float = 1.0
+) -> Reliability:
     """Return the reliability diagram's groups: of equal mass, or of equal width on [0, 1].
 
     Equal scores are never parted, so groups of equal mass are equal only as far as that allows.
-    A group of equal width holds its lower edge, the last one both.
+    A group of equal width holds its lower edge, the last one both. known is the share of the
+    answers that tell something new: below 1 where a table's rows were drawn more than once.
     Source of the interval: Wilson (1927), Journal of the American Statistical Association 22.
     """
     score, correct = np.asarray(score, np.float64), np.asarray(correct, np.float64)
@@ -55,8 +58,9 @@ def reliability(score: Any, correct: Any, bins: int = 15, equal: Bins = "mass") 
     there = count > 0
     m = count[there]
     quality = np.bincount(group, correct, bins)[there] / m
-    spread = Z * np.sqrt(quality * (1 - quality) / m + (Z / (2 * m)) ** 2)
-    centre, scale = quality + Z**2 / (2 * m), 1 + Z**2 / m
+    new = m * known
+    spread = Z * np.sqrt(quality * (1 - quality) / new + (Z / (2 * new)) ** 2)
+    centre, scale = quality + Z**2 / (2 * new), 1 + Z**2 / new
     return Reliability(
         count=m,
         score_mean=np.bincount(group, score, bins)[there] / m,

@@ -23,12 +23,16 @@ SMALL: Final = 0.03
 
 
 class Scored(NamedTuple):
-    """A tier's answers: what their scores, in [0, 1], say and what is so. Both (n,)."""
+    """A tier's answers: what their scores, in [0, 1], say and what is so. Both (n,).
+
+    distinct is how many of them were measured, where the same ones were drawn again and again.
+    """
 
     tier: str
     threshold: float
     score: Floats
     correct: Float32s
+    distinct: int
 
 
 def reliability_diagram(summary: Summary, scored: Sequence[Scored]) -> Figure:
@@ -54,13 +58,14 @@ def reliability_diagram(summary: Summary, scored: Sequence[Scored]) -> Figure:
 
 
 def _panel(above: Axes, below: Axes, tier: Scored, of: Colours) -> None:
-    groups = reliability(tier.score, tier.correct, BINS, equal="width")
+    known = tier.distinct / len(tier.score)
+    groups = reliability(tier.score, tier.correct, BINS, equal="width", known=known)
     x, y = groups.score_mean, 100 * groups.quality
     spread = np.abs(100 * np.stack([groups.low, groups.high]) - y)
     above.plot([0, 1], [0, 100], color=GREY, linestyle="--", linewidth=1)
     look: dict[str, Any] = {"color": of[tier.tier], "markeredgecolor": "black", "capsize": 2}
     above.errorbar(x, y, spread, fmt="o-", ecolor="black", elinewidth=1, **look)
-    above.set_title(tier.tier, fontweight="bold")
+    above.set_title(f"{tier.tier}\nthreshold {tier.threshold:g} (dotted)")
     above.set_ylim(-2, 102)
     above.tick_params(labelbottom=False)
     edges = np.linspace(0, 1, BINS + 1)
@@ -73,15 +78,6 @@ def _panel(above: Axes, below: Axes, tier: Scored, of: Colours) -> None:
     at = float(np.clip(tier.threshold, -0.02, 1.02))
     for ax in (above, below):
         ax.axvline(at, color="black", linestyle=":", linewidth=1.6)
-    end = at > 0.5
-    above.annotate(
-        f"threshold {tier.threshold:g}",
-        (at, 2),
-        (-4 if end else 4, 0),
-        textcoords="offset points",
-        ha="right" if end else "left",
-        size=8,
-    )
 
 
 def _title(summary: Summary) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from fallwise.plots.style import DASHES, GREY, Summary, colours, frame, note, percent
+from fallwise.plots.style import DASHES, GREY, Summary, colours, duration, frame, note, percent
 from fallwise.tables import Floats, Int64s
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def _curve(
 
     found = {at: about[f"sojourn_s_{at}"] for at in MARKS if about.get(f"sojourn_s_{at}")}
     if found:
-        words = [f"{MARKS[at][2]} {at} {x['value']:.3g} s" for at, x in found.items()]
+        words = [f"{MARKS[at][2]} {at} {duration(x['value'])}" for at, x in found.items()]
         label = f"{'  '.join(words)}    {label}"
 
     x = np.quantile(times_s, GRID, method="inverted_cdf")
@@ -105,7 +105,7 @@ def _label(ax: Axes) -> None:
 
 def _title(summary: Summary) -> str:
     known = {at: summary[f"sojourn_s_{at}"] for at in ("p50", "p95", "p99")}
-    words = [f"{at[1:]} % within {x['value']:.3g} s" for at, x in known.items() if x]
+    words = [f"{at[1:]} % within {duration(x['value'])}" for at, x in known.items() if x]
     if not words:
         return "How long requests take"
     whole = ", ".join(words).replace("within", "of all requests are done within", 1)
@@ -113,5 +113,5 @@ def _title(summary: Summary) -> str:
     if len(paths) < 2:
         return whole
     slow = max(paths, key=lambda row: float(row["sojourn_s_p50"]["value"]))
-    half = f"half take over {slow['sojourn_s_p50']['value']:.3g} s"
+    half = f"half take over {duration(slow['sojourn_s_p50']['value'])}"
     return f"{whole}; slowest are those that go on to {slow['path'][-1]}, where {half}"

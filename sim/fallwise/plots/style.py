@@ -19,6 +19,7 @@ __all__ = [
     "Colours",
     "Summary",
     "colours",
+    "duration",
     "frame",
     "note",
     "percent",
@@ -121,10 +122,24 @@ def usd(dollars: float) -> str:
     >>> usd(0.01), usd(0.00012345), usd(12.0), usd(0.0), usd(123456.0), usd(0.009999999)
     ('$0.0100', '$0.000123', '$12.0', '$0', '$123,456', '$0.0100')
     """
-    if dollars == 0 or abs(dollars) >= 100:
-        return f"${dollars:,.0f}"
-    rounded = float(f"{dollars:.3g}")
-    return f"${rounded:.{2 - math.floor(math.log10(abs(rounded)))}f}"
+    return f"${dollars:,.0f}" if dollars == 0 or dollars >= 100 else f"${_three(dollars)}"
+
+
+def duration(seconds: float) -> str:
+    """Return a time with a unit that suits it.
+
+    >>> duration(0.000407), duration(0.9999), duration(89.5), duration(7200.0), duration(0.0)
+    ('407 µs', '1.00 s', '89.5 s', '2.00 h', '0 s')
+    """
+    units = ((3600.0, "h"), (600.0, "min"), (0.9995, "s"), (0.9995e-3, "ms"), (0.0, "µs"))
+    unit = next(unit for least, unit in units if seconds >= least)
+    size = {"h": 3600.0, "min": 60.0, "s": 1.0, "ms": 1e-3, "µs": 1e-6}[unit]
+    return f"{_three(seconds / size)} {unit}" if seconds else "0 s"
+
+
+def _three(x: float) -> str:
+    rounded = float(f"{x:.3g}")
+    return f"{rounded:.{max(0, 2 - math.floor(math.log10(rounded)))}f}"
 
 
 def thin(n: int, most: int = 500) -> Sequence[int]:
