@@ -22,7 +22,7 @@ from fallwise.scenario.laws import FixedTokens, FromTable, FromTokens, FromTrace
 from fallwise.scenario.traffic import Trace
 from fallwise.tables import NEVER_NS, Floats, Int32s, Int64s, Provenance, RequestTable
 
-__all__ = ["blocks", "draw"]
+__all__ = ["blocks", "draw", "questions"]
 
 
 def draw(scenario: Scenario, seed: int | None = None, n: int | None = None) -> RequestTable:
@@ -60,6 +60,20 @@ def blocks(scenario: Scenario, seed: int, n: int, block: int) -> Iterator[Reques
             assert trace is not None
             arrival_ns = trace.arrivals(row)
         yield source.table(asked, arrival_ns).check()
+
+
+def questions(scenario: Scenario, seed: int, n: int) -> Int64s:
+    """Return (n,) which question each request of draw() asks: equal numbers, the same question.
+
+    The row of the evaluation table or, where answers are synthetic, the key.
+    """
+    chance, law, trace = Streams(seed), scenario.traffic.arrivals, None
+    if isinstance(law, Trace):
+        trace = read_trace(scenario.path_of(law.file), law, chance["dither"])
+    replay = open_replay(scenario, chance)
+    popular = popularity(scenario.traffic)
+    asked = ask(scenario.traffic, np.arange(n), chance, popular, replay, trace)
+    return asked.questions.key if asked.query is None else asked.query
 
 
 @dataclass(frozen=True)
