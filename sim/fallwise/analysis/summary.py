@@ -32,6 +32,7 @@ from fallwise.analysis.calibration import auroc, brier, ece
 from fallwise.analysis.findings import findings
 from fallwise.analysis.money import SECONDS_PER_MONTH, rent_usd_per_s
 from fallwise.analysis.predict import Prediction
+from fallwise.analysis.questions import by_question, widened
 from fallwise.analysis.sample import Json, Sample, collect, estimate, warmup
 from fallwise.scenario import Scenario
 from fallwise.tables import STATUSES, RequestTable
@@ -54,6 +55,8 @@ def summarise(prediction: Prediction, command: str = "run", baselines: bool = Tr
     cuts = warmup(prediction)
     sample = collect(prediction, cuts)
     compared: dict[str, Sample] = {}
+    grouped = by_question(prediction, cuts, sample)
+    others: dict[str, Sample] = {}
     if baselines:
         for name, k in baselines_of(scenario).items():
             other = alone(prediction, k)
@@ -62,6 +65,11 @@ def summarise(prediction: Prediction, command: str = "run", baselines: bool = Tr
             if name == "frontier_only":
                 same = list(cuts) == own
                 compared["paired"] = compared[name] if same else collect(other, cuts)
+            for key in compared.keys() - others.keys() if grouped else ():
+                at = own if key == name else cuts
+                found = by_question(other, at, compared[key])
+                assert found is not None
+                others[key] = found
     about = {
         "scenario": scenario.name,
         "command": command,
@@ -70,20 +78,35 @@ def summarise(prediction: Prediction, command: str = "run", baselines: bool = Tr
     }
     return (
         about
-        | describe(sample, compared)
+        | describe(sample, compared, (grouped, others) if grouped else None)
         | {"calibration": calibrate(scenario, prediction.requests)}
     )
 
 
-def describe(sample: Sample, compared: dict[str, Sample]) -> Summary:
+def describe(
+    sample: Sample,
+    compared: dict[str, Sample],
+    grouped: tuple[Sample, dict[str, Sample]] | None = None,
+) -> Summary:
     """Return the summary of a sample, beside those of the baselines.
 
     compared has `cheapest_only` and `frontier_only`, and as `paired` frontier-only on exactly the
-    sample's own requests, from which the saving is taken; or it is empty.
+    sample's own requests, from which the saving is taken; or it is empty. grouped has the same
+    requests by question: no interval is narrower than theirs.
     """
     scenario = sample.scenario
+    summary = _numbers(sample, compared)
+    if grouped is not None:
+        summary = widened(summary, _numbers(*grouped))
+    summary["targets"] = _targets(scenario, summary)
+    summary["findings"] = findings(sample, compared, summary)
+    return summary
+
+
+def _numbers(sample: Sample, compared: dict[str, Sample]) -> Summary:
+    scenario = sample.scenario
     paired = compared.get("paired")
-    summary: Summary = {
+    return {
         "version": __version__,
         "requests": sample.requests,
         "requests_measured": int(sample.total["n"]),
@@ -112,9 +135,6 @@ def describe(sample: Sample, compared: dict[str, Sample]) -> Summary:
         "saving": _saving(sample, paired) if paired else None,
         "assumptions": [item.model_dump() for item in scenario.assumptions],
     }
-    summary["targets"] = _targets(scenario, summary)
-    summary["findings"] = findings(sample, compared, summary)
-    return summary
 
 
 def _rented(scenario: Scenario) -> float:
