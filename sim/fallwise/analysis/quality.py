@@ -20,9 +20,9 @@ from fallwise.engines.engine import Engine
 from fallwise.engines.plan import UNLIMITED
 from fallwise.policies import decide
 from fallwise.scenario import Scenario
-from fallwise.tables import Bools, Floats, Int64s, OutcomeTable, RequestTable
+from fallwise.tables import Bools, Decisions, Floats, Int64s, OutcomeTable, RequestTable
 
-__all__ = ["Curve", "random_mix", "sweep", "threshold_curve"]
+__all__ = ["Curve", "Fork", "fork", "random_mix", "sweep", "threshold_curve", "unqueued"]
 
 
 @dataclass(frozen=True)
@@ -46,27 +46,30 @@ def threshold_curve(
     correct: tuple[ArrayLike, ArrayLike],
     cost_usd: tuple[ArrayLike, ArrayLike],
     asked: Bools | None = None,
+    weight: Floats | None = None,
 ) -> Curve:
     """Return the point of every threshold at which something changes.
 
     score is (n,). correct and cost_usd are pairs, of the request when its answer is kept and when
     it is sent on: (n,) arrays or single numbers; the second cost includes the first call. asked is
-    True where the tier has an answer at all; elsewhere the threshold changes nothing.
+    True where the tier has an answer at all; elsewhere the threshold changes nothing. weight is
+    (n,), how much each request counts; all alike without it.
     Equal scores move together: no threshold can part them.
     """
     n = len(score)
     asked = np.ones(n, np.bool_) if asked is None else asked
+    counts, whole = (1.0, n) if weight is None else (weight, weight.sum())
     shown = score[asked]
     order = np.argsort(shown)[::-1]
     ranked = shown[order]
     last = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], len(ranked) > 0))
 
     def mean(kept: ArrayLike, sent: ArrayLike) -> Floats:
-        sent_on = np.broadcast_to(np.asarray(sent, np.float64), n)
-        gain = np.broadcast_to(np.asarray(kept, np.float64), n) - sent_on
+        sent_on = np.broadcast_to(np.asarray(sent, np.float64) * counts, n)
+        gain = np.broadcast_to(np.asarray(kept, np.float64) * counts, n) - sent_on
         gains = np.cumsum(gain[asked][order])[last]
         # Nothing kept comes first here, everything kept last: turned round.
-        means: Floats = (sent_on.sum() + np.append(0.0, gains)) / n
+        means: Floats = (sent_on.sum() + np.append(0.0, gains)) / whole
         return means[::-1]
 
     return Curve(
@@ -77,41 +80,76 @@ def threshold_curve(
     )
 
 
+@dataclass(frozen=True)
+class Fork:
+    """What n requests come to when one tier keeps its answer to them, and when it sends them on.
+
+    score, asked as in threshold_curve; correct and cost_usd are pairs of (n,) arrays, kept and sent
+    """
+
+    score: Floats
+    asked: Bools
+    correct: tuple[Floats, Floats]
+    cost_usd: tuple[Floats, Floats]
+
+    def curve(self, weight: Floats | None = None) -> Curve:
+        """Return the point of every threshold."""
+        return threshold_curve(self.score, self.correct, self.cost_usd, self.asked, weight)
+
+
+def fork(
+    scenario: Scenario, requests: RequestTable, tier: int, engine: Engine = "compiled"
+) -> Fork:
+    """Return both ways of every request at one tier, all other decisions as the scenario says."""
+    kept = _at(scenario, requests, tier, -math.inf, engine)
+    sent = _at(scenario, requests, tier, math.inf, engine)
+    return Fork(
+        requests.score[:, tier],
+        sent.visit[:, tier] != 0,
+        (_floats(kept.correct), _floats(sent.correct)),
+        (_floats(kept.cost_usd), _floats(sent.cost_usd)),
+    )
+
+
 def sweep(
     scenario: Scenario, requests: RequestTable, tier: int, engine: Engine = "compiled"
 ) -> Curve:
     """Return the curve of one tier's threshold, all other decisions as the scenario says."""
-    kept = _unqueued(scenario, requests, tier, -math.inf, engine)
-    sent = _unqueued(scenario, requests, tier, math.inf, engine)
-    assert kept.correct is not None and sent.correct is not None
-    assert kept.cost_usd is not None and sent.cost_usd is not None
-    return threshold_curve(
-        requests.score[:, tier],
-        (kept.correct, sent.correct),
-        (kept.cost_usd, sent.cost_usd),
-        asked=sent.visit[:, tier] != 0,
-    )
+    return fork(scenario, requests, tier, engine).curve()
 
 
-def _unqueued(
-    scenario: Scenario, requests: RequestTable, tier: int, threshold: float, engine: Engine
+def unqueued(
+    scenario: Scenario,
+    requests: RequestTable,
+    decisions: Decisions,
+    engine: Engine = "compiled",
 ) -> OutcomeTable:
     """Return the settled outcomes with servers for everybody, no timeout, and nothing cached."""
-    tiers = list(scenario.tiers)
-    tiers[tier] = tiers[tier].model_copy(update={"threshold": threshold})
-    changed = scenario.model_copy(update={"tiers": tiers})
-    limits = plan(changed)
-    free: Int64s = np.full(len(tiers), UNLIMITED, np.int64)
+    tiers = len(scenario.tiers)
+    free: Int64s = np.full(tiers, UNLIMITED, np.int64)
     limits = replace(
-        limits,
+        plan(scenario),
         servers=free,
         queue_limit=free,
         timeout_ns=free,
-        fills=np.zeros(len(tiers), np.bool_),
+        fills=np.zeros(tiers, np.bool_),
     )
-    decisions = decide(changed, requests)
     outcomes = simulate(limits, replace(requests, patience_ns=None), decisions, engine)
-    return settle(changed, requests, decisions, outcomes)
+    return settle(scenario, requests, decisions, outcomes)
+
+
+def _at(
+    scenario: Scenario, requests: RequestTable, tier: int, threshold: float, engine: Engine
+) -> OutcomeTable:
+    tiers = list(scenario.tiers)
+    tiers[tier] = tiers[tier].model_copy(update={"threshold": threshold})
+    changed = scenario.model_copy(update={"tiers": tiers})
+    return unqueued(changed, requests, decide(changed, requests), engine)
+
+
+def _floats(column: ArrayLike | None) -> Floats:
+    assert column is not None
+    return np.asarray(column, np.float64)
 
 
 def random_mix(cheap: ArrayLike, frontier: ArrayLike, share: ArrayLike) -> Floats:

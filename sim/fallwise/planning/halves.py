@@ -1,0 +1,149 @@
+"""Two sets of requests that share no question: one to choose a threshold on, one to judge it on.
+
+A number that was chosen on the same labels that it is reported on is too good to be true.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import numpy as np
+
+from fallwise.draw import draw, questions, stream
+from fallwise.errors import Problem, ScenarioError
+from fallwise.scenario import Scenario
+from fallwise.scenario.laws import FromTrace
+from fallwise.scenario.traffic import Trace
+from fallwise.tables import Floats, Int64s, RequestTable
+from fallwise.tables.files import read_rows
+
+__all__ = ["Half", "halves", "whole"]
+
+APART: Final = 104_729
+"""Added to the seed for the other half of synthetic requests."""
+ALL: Final = 1 << 40
+SPLITS: Final = ("train", "test")
+
+
+@dataclass(frozen=True)
+class Half:
+    """Requests, and what they count for.
+
+    question  (n,)  int64    rows with the same number ask the same question
+    weight    (n,)  float64  how much a request counts
+    """
+
+    requests: RequestTable
+    question: Int64s
+    weight: Floats
+
+    def __len__(self) -> int:
+        """Return n."""
+        return len(self.weight)
+
+    @property
+    def gap_s(self) -> float:
+        """Return the mean time between arrivals."""
+        return float(self.requests.arrival_ns[-1]) / 1e9 / len(self)
+
+    @property
+    def labels(self) -> int:
+        """Return how many different questions there are: so many answers had to be graded."""
+        return len(np.unique(self.question))
+
+
+def halves(scenario: Scenario, seed: int | None = None) -> tuple[Half, Half]:
+    """Return the requests to tune on and those to report on; no question is in both.
+
+    Synthetic answers: two independent draws. An evaluation table: its own splits `train` and
+    `test` where it has them and the scenario names none, else its questions parted by lot.
+    Arrivals come at the scenario's rate in both. ScenarioError: fewer than two questions.
+    """
+    seed = scenario.run.seed if seed is None else seed
+    if scenario.answers.source == "synthetic":
+        return whole(scenario, seed), whole(scenario, seed + APART)
+    if _has_splits(scenario):
+        first, other = (
+            scenario.model_copy(
+                update={"answers": scenario.answers.model_copy(update={"split": name})}
+            )
+            for name in SPLITS
+        )
+        return whole(first, seed), whole(other, seed)
+    all_of_it = whole(scenario, seed)
+    numbers = np.unique(all_of_it.question)
+    if len(numbers) < 2:
+        rule = "one question cannot be parted into two halves"
+        raise ScenarioError(Problem(rule, "give a larger table", ("answers", "table")))
+    chosen = stream(seed, "tune.half").permutation(numbers)[: len(numbers) // 2]
+    mask = np.isin(all_of_it.question, chosen)
+    return _part(scenario, all_of_it, mask), _part(scenario, all_of_it, ~mask)
+
+
+def whole(scenario: Scenario, seed: int) -> Half:
+    """Return all requests of a scenario.
+
+    Of an evaluation table each question once where that is possible (no repeats, no trace,
+    segments with questions of their own): then segments count by their share, whatever the table
+    has of them.
+    """
+    scenario, once = _once(scenario)
+    requests = draw(scenario, seed)
+    if once:
+        question = np.arange(len(requests))
+    elif scenario.answers.source == "synthetic":
+        question = requests.key
+    else:
+        question = questions(scenario, seed, len(requests))
+    return Half(requests, question, _weights(scenario, requests, once))
+
+
+def _has_splits(scenario: Scenario) -> bool:
+    answers = scenario.answers
+    assert answers.table is not None
+    if answers.split is not None:
+        return False
+    rows = read_rows(scenario.path_of(answers.table))
+    if "split" not in rows.column_names:
+        return False
+    return set(SPLITS) <= {str(name) for name in rows["split"].unique().to_pylist()}
+
+
+def _once(scenario: Scenario) -> tuple[Scenario, bool]:
+    answers, traffic = scenario.answers, scenario.traffic
+    datasets = [segment.dataset for segment in traffic.segments]
+    laws: list[Any] = [s.prompt_tokens for s in traffic.segments]
+    laws += [s.output_tokens for s in traffic.segments]
+    apart = len(datasets) == 1 or (None not in datasets and len(set(datasets)) == len(datasets))
+    simple = (
+        apart
+        and not isinstance(traffic.arrivals, Trace)
+        and not any(segment.repeats for segment in traffic.segments)
+        and not any(isinstance(law, FromTrace) for law in laws)
+    )
+    if answers.source == "synthetic" or not (simple or answers.sample == "each_once"):
+        return scenario, False
+    changed = {
+        "answers": answers.model_copy(update={"sample": "each_once"}),
+        "run": scenario.run.model_copy(update={"requests": ALL}),
+    }
+    return scenario.model_copy(update=changed), True
+
+
+def _weights(scenario: Scenario, requests: RequestTable, once: bool) -> Floats:
+    weight = np.ones(len(requests))
+    if once and len(scenario.traffic.segments) > 1:
+        share = np.array([segment.share for segment in scenario.traffic.segments])
+        count = np.bincount(requests.segment, minlength=len(share))
+        weight = (share / np.maximum(count, 1))[requests.segment] * len(requests)
+    return weight
+
+
+def _part(scenario: Scenario, half: Half, mask: Any) -> Half:
+    """Return a part of the rows; they arrive one after the other, at the rate of the whole."""
+    requests = half.requests.take(mask)
+    arrival_ns = half.requests.arrival_ns[: len(requests)]
+    requests = replace(requests, arrival_ns=np.ascontiguousarray(arrival_ns))
+    _, once = _once(scenario)
+    return Half(requests, half.question[mask], _weights(scenario, requests, once))

@@ -1,0 +1,205 @@
+"""Which threshold to take: what is asked of it, and the cheapest that gives it.
+
+Frontier-only is always a candidate. Quality is judged as a difference for each request, from the
+bar or from what the frontier alone would have answered: what is hard for both then cancels out.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from fallwise.analysis.quality import Fork, threshold_curve
+from fallwise.errors import Problem, ScenarioError
+from fallwise.scenario import Scenario
+from fallwise.tables import Bools, Floats, Int64s
+
+__all__ = ["Candidates", "Goal", "Pick", "candidates", "goal_of", "margin_of", "pick"]
+
+ONE_SIDED: Final = 1.6448536269514722
+"""The normal's 95 % point: one side is all that can miss a goal."""
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What is asked for: at least `quality`, or the frontier's own less `margin`; or at most `usd`.
+
+    With `sure` the worse end of a one-sided 95 % interval on the tuning half has to hold.
+    """
+
+    quality: float | None = None
+    margin: float | None = None
+    usd: float | None = None
+    sure: bool = False
+
+    def holds(self, quality: float, usd: float, frontier: float) -> bool:
+        """Return True where mean quality and cost hold it, beside frontier-only's quality."""
+        if self.usd is not None:
+            return usd <= self.usd * (1 + 1e-12)
+        bar = frontier - (self.margin or 0.0) if self.quality is None else self.quality
+        return quality >= bar - 1e-12
+
+    def words(self) -> str:
+        """Return the goal in words."""
+        if self.usd is not None:
+            text = f"the best quality for at most ${self.usd:.4g} a request"
+        elif self.quality is not None:
+            text = f"the least cost at a quality of at least {self.quality:.4g}"
+        else:
+            points = 100 * (self.margin or 0.0)
+            text = f"the least cost at a quality at most {points:.3g} points below frontier-only"
+        return text + (", with 95 % confidence" if self.sure else "")
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """A curve and, as its last entry, frontier-only (threshold NaN), judged against a goal.
+
+    threshold, cost_usd_mean, quality  (m,)
+    room     (m,)  how far the goal is surpassed, in grades or in dollars
+    safe     (m,)  the lower end of room's one-sided 95 % interval
+    """
+
+    threshold: Floats
+    cost_usd_mean: Floats
+    quality: Floats
+    room: Floats
+    safe: Floats
+
+
+@dataclass(frozen=True)
+class Pick:
+    """What was chosen: a threshold, infinity (all are sent on) or NaN (frontier-only)."""
+
+    threshold: float
+    cost_usd_mean: float
+    quality: float
+
+    @property
+    def frontier_only(self) -> bool:
+        """Return True where the cascade is not worth it."""
+        return math.isnan(self.threshold)
+
+
+def goal_of(
+    scenario: Scenario,
+    quality_bar: float | None,
+    budget: float | None,
+    margin: float | None,
+    sure: bool = False,
+) -> Goal:
+    """Return the one goal that was given or else the scenario's target on quality; else 1 point."""
+    given = {"--quality-bar": quality_bar, "--budget": budget, "--match": margin}
+    named = [name for name, value in given.items() if value is not None]
+    if len(named) > 1:
+        rule, remedy = f"{named[0]} and {named[1]} are two goals", "give one of them"
+        raise ScenarioError(Problem(rule, remedy, file=named[1]))
+    if quality_bar is not None and not 0 <= quality_bar <= 1:
+        rule, remedy = "must be from 0 to 1", "write 0.9 for 90 %"
+        raise ScenarioError(Problem(rule, remedy, value=quality_bar, file="--quality-bar"))
+    if budget is not None and not (budget >= 0 and math.isfinite(budget)):
+        rule, remedy = "must be a number of dollars, not negative", "write 0.002"
+        raise ScenarioError(Problem(rule, remedy, value=budget, file="--budget"))
+    if not named:
+        bars = [t.at_least for t in scenario.targets if t.measure == "quality"]
+        quality_bar = next((bar for bar in bars if bar is not None), None)
+        margin = 0.01 if quality_bar is None else None
+    return Goal(quality_bar, margin, budget, sure)
+
+
+def margin_of(text: str) -> float:
+    """Return a margin in grades; ScenarioError where it is none.
+
+    >>> margin_of("1pt"), margin_of("0.5 pt"), margin_of("0.01")
+    (0.01, 0.005, 0.01)
+    """
+    found = re.fullmatch(r"(\d*\.?\d+)\s*(pts?)?", text.strip())
+    value = math.nan if found is None else float(found[1]) / (100 if found[2] else 1)
+    if not 0 <= value <= 1:
+        rule, remedy = "is no margin from 0 to 1", "write 1pt, or 0.01"
+        raise ScenarioError(Problem(rule, remedy, value=text, file="--margin"))
+    return value
+
+
+def candidates(
+    goal: Goal,
+    fork: Fork,
+    frontier: tuple[Floats, Floats],
+    question: Int64s,
+    weight: Floats,
+    rent_usd: float = 0.0,
+) -> Candidates:
+    """Return every threshold of a fork, and frontier-only, judged against a goal.
+
+    frontier is what it alone would have come to: quality and cost, (n,) arrays, rented capacity
+    included. rent_usd is what that adds to a request's cost in the cascade.
+    """
+    calls = [cost + rent_usd for cost in fork.cost_usd]
+    kept, sent, other = (
+        _room(goal, q, c, frontier[0])
+        for q, c in ((fork.correct[0], calls[0]), (fork.correct[1], calls[1]), frontier)
+    )
+    curve = fork.curve(weight)
+    room = threshold_curve(fork.score, (kept, sent), (kept**2, sent**2), fork.asked, weight)
+    mean = np.append(room.quality, np.average(other, weights=weight))
+    square = np.append(room.cost_usd_mean, np.average(other**2, weights=weight))
+    n = _independent(question, weight)
+    variance = np.maximum(square - mean**2, 0.0)
+    if goal.usd is None:
+        # That no question went wrong does not mean that none would: one more may have. Only
+        # frontier-only has no difference to itself.
+        variance[: -1 if goal.margin is not None else None] += 1 / n
+    error = np.sqrt(variance / max(n - 1, 1))
+    return Candidates(
+        np.append(curve.threshold, math.nan),
+        np.append(curve.cost_usd_mean + rent_usd, np.average(frontier[1], weights=weight)),
+        np.append(curve.quality, np.average(frontier[0], weights=weight)),
+        mean,
+        mean - ONE_SIDED * error,
+    )
+
+
+def pick(goal: Goal, among: Candidates) -> Pick | None:
+    """Return the best candidate that holds the goal, None where none does.
+
+    Best: the cheapest, or at a budget the one of the highest quality; of equals the other number
+    decides, and then the first threshold. Rounding is no reason to miss a goal.
+    """
+    holds: Bools = (among.safe if goal.sure else among.room) >= -1e-12
+    if not holds.any():
+        return None
+    first, second = among.cost_usd_mean, -among.quality
+    if goal.usd is not None:
+        first, second = second, first
+    at = np.flatnonzero(holds)
+    best = at[np.lexsort((at, _rounded(second[at]), _rounded(first[at])))[0]]
+    found = (among.threshold, among.cost_usd_mean, among.quality)
+    return Pick(*(float(column[best]) for column in found))
+
+
+def _rounded(values: Floats) -> Floats:
+    """Return values without the last digits, in which equal sums may differ."""
+    scale = float(np.abs(values).max()) or 1.0
+    rounded: Floats = np.rint(values / scale * 1e12)
+    return rounded
+
+
+def _room(goal: Goal, quality: Floats, usd: Floats, alone: Floats) -> Floats:
+    if goal.usd is not None:
+        return goal.usd - usd
+    if goal.quality is not None:
+        return quality - goal.quality
+    return quality - alone + (goal.margin or 0.0)
+
+
+def _independent(question: Int64s, weight: Floats) -> float:
+    """Return how many equally weighted independent questions know as much.
+
+    Source: Kish, Survey Sampling (1965), section 11.7.
+    """
+    each = np.bincount(np.unique(question, return_inverse=True)[1], weight)
+    return float(each.sum() ** 2 / (each**2).sum())

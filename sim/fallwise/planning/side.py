@@ -1,0 +1,83 @@
+"""One half of the questions, and what all of it would come to in each way."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from fallwise.analysis.baselines import accept_all, only
+from fallwise.analysis.money import rent_usd_per_s
+from fallwise.analysis.quality import Fork, fork, unqueued
+from fallwise.engines.engine import Engine
+from fallwise.planning.halves import Half
+from fallwise.planning.pick import Candidates, Goal, candidates
+from fallwise.scenario import Scenario
+from fallwise.tables import Floats
+
+__all__ = ["Side", "side_of"]
+
+
+@dataclass(frozen=True)
+class Side:
+    """One half, and what all of it would come to in each way.
+
+    fork is None where no threshold is tuned. cheapest and frontier: quality and cost, (n,) arrays,
+    rent included, as it is in rent_usd, the cascade's own.
+    """
+
+    half: Half
+    fork: Fork | None
+    cheapest: tuple[Floats, Floats]
+    frontier: tuple[Floats, Floats]
+    rent_usd: float
+
+    def candidates(self, goal: Goal, rows: Any = slice(None)) -> Candidates:
+        """Return what can be picked, judged by all rows or by some."""
+        ways = self.fork
+        if ways is None:
+            n = len(self.half)
+            kept, cost = self.cheapest[0], self.cheapest[1] - self.rent_usd
+            ways = Fork(np.ones(n), np.zeros(n, np.bool_), (kept, kept), (cost, cost))
+        part = Fork(
+            ways.score[rows],
+            ways.asked[rows],
+            (ways.correct[0][rows], ways.correct[1][rows]),
+            (ways.cost_usd[0][rows], ways.cost_usd[1][rows]),
+        )
+        alone = self.frontier[0][rows], self.frontier[1][rows]
+        question, weight = self.half.question[rows], self.half.weight[rows]
+        return candidates(goal, part, alone, question, weight, self.rent_usd)
+
+    def at(self, threshold: float) -> tuple[Floats, Floats, Floats]:
+        """Return quality, cost and escalation of every request; NaN is frontier-only."""
+        if math.isnan(threshold):
+            return *self.frontier, np.ones(len(self.half))
+        if self.fork is None:
+            return *self.cheapest, np.zeros(len(self.half))
+        f = self.fork
+        on = f.asked & ~(f.score >= threshold)
+        quality, cost = (np.where(on, pair[1], pair[0]) for pair in (f.correct, f.cost_usd))
+        return quality, cost + self.rent_usd, on.astype(np.float64)
+
+
+def side_of(scenario: Scenario, half: Half, k: int | None, engine: Engine) -> Side:
+    """Return what a half's requests come to at tier k, kept and sent on, and at one tier alone."""
+    requests, gap_s = half.requests, half.gap_s
+
+    def alone(j: int) -> tuple[Floats, Floats]:
+        bare = replace(requests, router_ns=None)
+        outcomes = unqueued(only(scenario, j), bare, accept_all(bare, j), engine)
+        quality, cost = np.asarray(outcomes.correct, np.float64), outcomes.cost_usd
+        assert cost is not None
+        return quality, cost + rent_usd_per_s(scenario.tiers[j]) * gap_s
+
+    return Side(
+        half,
+        None if k is None else fork(scenario, requests, k, engine),
+        alone(scenario.cheapest),
+        alone(scenario.frontier),
+        sum(map(rent_usd_per_s, scenario.tiers)) * gap_s,
+    )
