@@ -282,7 +282,7 @@ def _bent(t: float, skew: float) -> float:
     return float((np.cbrt(1 + 6 * skew * (t - skew)) - 1) / (2 * skew))
 
 
-def _t(batches: int, level: float) -> float:
+def _t(batches: float, level: float) -> float:
     from scipy.special import stdtrit
 
     return float(stdtrit(batches - 1, (1 + level) / 2)) if batches > 1 else math.nan
@@ -304,21 +304,29 @@ def _above(runs: Sequence[Floats], value: float, batches: int) -> Floats:
 def _bounds(ascending: Floats, q: float, above: Floats, level: float) -> tuple[float, float]:
     """Return the bounds of the q-quantile, from the batches' shares above it.
 
-    A mean of skewed numbers is noisier where it is larger, so its interval is bent. The share above
-    a quantile is skewed as bursts are rare and unequal, and only the second makes its noise grow
-    with it: half of the bend, measured, makes both sides miss alike (docs/validation.md).
+    Values above a high quantile come in few, unequal bursts. So the noise of their share is itself
+    uncertain: its degrees of freedom are those of a sample whose excess kurtosis is the squared
+    skewness, as for Poisson bursts (variance of a sample variance: Cramer, Mathematical Methods of
+    Statistics (1946), section 27.4). And the interval is bent, by half of what a mean's would be:
+    a mean's noise grows with it, that of a share only as far as the bursts are unequal. Half
+    makes both sides miss alike (docs/validation.md).
     """
     from scipy.special import ndtri
 
     n, b = len(ascending), len(above)
     if b < 2:
         return math.nan, math.nan
-    t, skew = _t(b, level), _skewness(above) / (12 * math.sqrt(b))
-    error, independent = _error(above), math.sqrt(q * (1 - q) / n)
+    skew = _skewness(above)
+    t = _t(1 + 2 / (2 / (b - 1) + skew**2 / b), level)
+    bend = skew / (12 * math.sqrt(b))
+    independent = math.sqrt(q * (1 - q) / n)
     least = float(ndtri((1 + level) / 2)) * independent  # As if each value stood for itself.
-    error = max(error, independent)
-    low = (q - max(_bent(t, skew) * error, least)) * n
-    high = (q + max(-_bent(-t, skew) * error, least)) * n
+    error = max(_error(above), independent)
+    more = max(-_bent(-t, bend) * error, least)
+    high = (q + more) * n
+    # Where so few bursts were seen that nothing is known above, they tell as little below.
+    less = max(_bent(t, bend) * error, least) if high < n else more
+    low = (q - less) * n
     return (
         float(ascending[int(low)]) if low >= 0 else math.nan,
         float(ascending[int(high)]) if high < n else math.nan,
