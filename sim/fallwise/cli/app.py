@@ -16,6 +16,7 @@ from fallwise.cli.schema import schema
 from fallwise.cli.sensitivity import sensitivity
 from fallwise.cli.serve import serve
 from fallwise.cli.size import size
+from fallwise.cli.tune import tune
 from fallwise.errors import FallwiseError
 
 __all__ = ["app", "main"]
@@ -28,7 +29,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (demo, run, compare, breakeven, size, sensitivity, serve, schema):
+for command in (demo, run, tune, compare, breakeven, size, sensitivity, serve, schema):
     app.command()(command)
 
 
