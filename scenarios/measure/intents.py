@@ -7,9 +7,9 @@ Dual Sentence Encoders, 2020; CC BY 4.0), in two halves at random: split `train`
 thresholds, `test` for reporting. The table holds numbers only: query_id is the row in the test
 set, answer_id the intent's place in the alphabet; it has no text.
 tfidf: TF-IDF of words and logistic regression, 10 labelled questions an intent. minilm:
-embeddings by all-MiniLM-L6-v2 and logistic regression, the same 10. ensemble: mean of the probabilities of
-a linear support vector machine on TF-IDF of words and letters (one temperature, by five folds) and of
-logistic regression on the embeddings, both on all 10,003 labelled questions.
+embeddings by all-MiniLM-L6-v2 and logistic regression, the same 10. ensemble: mean of the
+probabilities of a linear support vector machine on TF-IDF of words and letters (one temperature, by
+five folds) and of logistic regression on the embeddings, both on all 10,003 labelled questions.
 """
 
 from __future__ import annotations
