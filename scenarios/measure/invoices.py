@@ -150,7 +150,7 @@ if __name__ == "__main__":
     about += (
         f"\n\nEach split's {INVOICES:,} invoices are made of about 450 scans: they are not "
         "independent, so the uncertainty about *other* handwriting is larger than a count of "
-        "invoices says: over sixteen other seeds the share right ran from .35 to .61 (naive Bayes), "
+        "invoices says: over sixteen seeds the share right ran from .35 to .61 (naive-bayes), "
         ".53 to .86 (logistic) and .78 to .98 (svc)."
     )
     with threadpool_limits(1):
