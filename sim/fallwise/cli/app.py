@@ -11,6 +11,7 @@ from fallwise import __version__
 from fallwise.cli.breakeven import breakeven
 from fallwise.cli.compare import compare
 from fallwise.cli.demo import demo
+from fallwise.cli.fit import fit
 from fallwise.cli.run import run
 from fallwise.cli.schema import schema
 from fallwise.cli.sensitivity import sensitivity
@@ -29,7 +30,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (demo, run, tune, compare, breakeven, size, sensitivity, serve, schema):
+for command in (demo, run, tune, compare, breakeven, size, sensitivity, fit, serve, schema):
     app.command()(command)
 
 

@@ -1,0 +1,105 @@
+"""A fitted scenario as a file: YAML, with the source of each number in a comment."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from fallwise.planning.fit import FittedTier
+
+__all__ = ["assumed", "scenario_text"]
+
+NOT_MEASURED = {
+    "service": "the table has no column of seconds",
+    "usd_per_request": "the table has no column cost_usd",
+    "threshold": "to begin with; fallwise tune picks one",
+}
+
+
+def scenario_text(name: str, source: str, questions: int, tiers: Sequence[FittedTier]) -> str:
+    """Return the scenario file of fitted tiers, cheapest first; it reads back as a Scenario."""
+    names = _names(tiers)
+    lines = [
+        f"# Fitted by `fallwise fit` to {questions:,} questions of {source}.",
+        f"name: {name}",
+        "traffic:",
+        "  arrivals: {kind: poisson, rate_rps: 1.0} # assumed",
+    ]
+    law = next((tier.output_tokens for tier in tiers if tier.output_tokens), None)
+    if law is not None:
+        p50, p99 = (max(1.0, x) for x in law)
+        tokens = f"{{kind: lognormal, p50_tokens: {p50:.6g}, p99_tokens: {p99:.6g}}}"
+        lines += [
+            "  segments:",
+            "    # p50 and p99 of the first tier's output_tokens",
+            f"    - output_tokens: {tokens}",
+        ]
+    lines += ["answers: {source: synthetic}", "tiers:"]
+    for i, (tier, named) in enumerate(zip(tiers, names, strict=True)):
+        lines += _tier(tier, named, i < len(tiers) - 1)
+    lines.append("assumptions:")
+    lines += [f"  - {{key: {key}, why: {why}}}" for key, why in assumed(tiers)]
+    return "\n".join([*lines, "run: {requests: 200000, seed: 1}", ""])
+
+
+def assumed(tiers: Sequence[FittedTier]) -> list[tuple[str, str]]:
+    """Return each key of the scenario that the table said nothing about, and why it is assumed."""
+    found = [("traffic.arrivals.rate_rps", "an evaluation table says nothing about traffic")]
+    for i, (tier, name) in enumerate(zip(tiers, _names(tiers), strict=True)):
+        if tier.seconds is None:
+            found.append((f"tiers.{name}.service.value_s", NOT_MEASURED["service"]))
+        if tier.usd is None:
+            found.append((f"tiers.{name}.usd_per_request", NOT_MEASURED["usd_per_request"]))
+        if i < len(tiers) - 1:
+            found.append((f"tiers.{name}.threshold", NOT_MEASURED["threshold"]))
+    return found
+
+
+def _tier(tier: FittedTier, name: str, first: bool) -> list[str]:
+    lines = [f"  - name: {name} # {_plain(tier.model)}", "    kind: api"]
+    if tier.seconds is None:
+        lines.append("    service: {kind: fixed, value_s: 1.0} # assumed")
+    else:
+        lines.append("    # quantiles of the column seconds, in the middle of equal steps")
+        lines.append(f"    service: {{kind: empirical, values_s: {_list(tier.seconds)}}}")
+    if tier.usd is None:
+        lines.append("    usd_per_request: 0.0 # assumed")
+    else:
+        lines.append(f"    usd_per_request: {tier.usd:.9g} # mean of the column cost_usd")
+    if first:
+        steps = tier.score_quantiles or (0.5,)
+        lines.append(f"    threshold: {steps[len(steps) // 2]:.6g} # assumed")
+    lines += [
+        "    answers:",
+        f"      accuracy: {tier.accuracy:.6g} # share of answers of grade 0.5 or more",
+        f"      loading: {tier.loading:.4g} # tetrachoric correlations, one shared factor",
+    ]
+    if tier.auroc is not None:
+        lines += [
+            f"      auroc: {tier.auroc:.6g} # of the score for its own right answers",
+            f"      score_loading: {tier.score_loading:.4g} # by its AUROC for another model's",
+            "      # the score at equal steps of probability",
+            f"      score_quantiles: {_list(tier.score_quantiles or ())}",
+        ]
+    return lines
+
+
+def _names(tiers: Sequence[FittedTier]) -> list[str]:
+    """Return names that a tier may have, each a different one."""
+    found: list[str] = []
+    for i, tier in enumerate(tiers):
+        name = re.sub(r"[^A-Za-z0-9_]+", "-", Path(tier.model).name).strip("-_")
+        name = name if name[:1].isalpha() else f"tier-{name}".strip("-")
+        found.append(name if name not in found else f"{name}-{i}")
+    return found
+
+
+def _list(values: Sequence[float]) -> str:
+    # Every digit: an atom that is rounded is another score, on the other side of a threshold.
+    return "[" + ", ".join(repr(float(value)) for value in values) + "]"
+
+
+def _plain(text: str) -> str:
+    """Return a text that stays inside of its comment."""
+    return " ".join(text.split())
