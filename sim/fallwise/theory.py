@@ -158,11 +158,12 @@ def erlang_a(rate_rps: float, service_s: float, servers: int, patience_s: float)
     load = offered_load(rate_rps, service_s)
     if not load:
         return Queue(0.0, 0.0, 0.0)
-    # Where who leave are twice who come each further state halves: 99 digits are enough.
-    states = servers + math.ceil(2 * load * max(1.0, patience_s / service_s)) + 330
-    there = np.arange(1, states + 1)
-    leave = np.minimum(there, servers) + np.maximum(0, there - servers) * service_s / patience_s
-    share = _balance(load / leave)
+    states, share = 2 * (servers + math.ceil(load)), np.ones(1)
+    while share[-1] > 1e-30:
+        states *= 2
+        there = np.arange(1, states + 1)
+        leave = np.minimum(there, servers) + np.maximum(0, there - servers) * service_s / patience_s
+        share = _balance(load / leave)
     waiting = float(share @ np.maximum(0, np.arange(states + 1) - servers))
     lost = waiting / patience_s / rate_rps
     return Queue(float(share[servers:].sum()), lost, waiting / rate_rps)
@@ -179,9 +180,9 @@ def mm1d_abandon_share(rate_rps: float, service_s: float, patience_s: float) -> 
     if not load:
         return 0.0
     drift = (1 - load) / service_s
-    beyond = math.exp(-drift * patience_s)
-    within = -math.expm1(-drift * patience_s) / drift if drift else patience_s
-    return load * beyond / (1 + rate_rps * within + load * beyond)
+    grown = min(drift * patience_s, 700.0)  # Beyond that e to it is no float, and nobody gives up.
+    within = math.expm1(grown) / drift if drift else patience_s
+    return load / (math.exp(grown) + rate_rps * within + load)
 
 
 class Cascade(NamedTuple):
