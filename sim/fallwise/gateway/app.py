@@ -14,7 +14,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from fallwise.gateway.cascade import Cascade
+from fallwise.gateway.metrics import Metrics
 from fallwise.gateway.question import now_ns
+from fallwise.gateway.tickets import Tickets
 from fallwise.gateway.tiers import check_live, open_tiers
 from fallwise.gateway.upstream import connections
 from fallwise.gateway.wire import (
@@ -44,6 +46,8 @@ class Gateway:
         async with connections() as session:
             self.tiers = open_tiers(self.scenario, session)
             self.cascade = Cascade(self.scenario, self.tiers)
+            self.metrics = Metrics(self.scenario, self.cascade.desks)
+            self.tickets = [t for t in self.tiers.answer.values() if isinstance(t, Tickets)]
             # A later collection need not look at what is here already: less of a pause.
             gc.collect()
             gc.freeze()
@@ -60,6 +64,7 @@ class Gateway:
         except BadRequest as error:
             return _refusal(400, str(error), "invalid_request_error")
         outcome = await self.cascade.handle(question)
+        self.metrics.note(outcome)
         headers = headers_of(self.scenario, outcome)
         if outcome.answer is not None and question.body.get("stream"):
             events = b"".join(chunks_of(self.scenario, outcome))
@@ -74,6 +79,27 @@ class Gateway:
         about = {"status": "ok", "scenario": self.scenario.name, "hash": self.scenario.hash}
         return JSONResponse({**about, "tiers": names})
 
+    async def measure(self, _: Request) -> Response:
+        """GET /metrics, for Prometheus."""
+        return Response(self.metrics.text(), media_type="text/plain; version=0.0.4")
+
+    async def list_tickets(self, _: Request) -> Response:
+        """GET /tickets: those that wait for a person."""
+        return JSONResponse([ticket for tier in self.tickets for ticket in tier.listed()])
+
+    async def reply(self, request: Request) -> Response:
+        """POST /tickets/{id}, with {"answer": text}: 200 just where a request gets this answer."""
+        try:
+            text = json.loads(await request.body())["answer"]
+        except (ValueError, TypeError, KeyError):
+            text = None
+        if not isinstance(text, str):
+            return _refusal(400, 'write {"answer": "..."}', "invalid_request_error")
+        number = request.path_params["number"]
+        if not any(tier.reply(number, text) for tier in self.tickets):
+            return _refusal(410, f"ticket {number} is not open (any more)", "gone")
+        return JSONResponse({"id": number, "status": "answered"})
+
 
 def _refusal(status: int, message: str, kind: str) -> Response:
     return JSONResponse({"error": {"message": message, "type": kind, "code": kind}}, status)
@@ -85,6 +111,9 @@ def application(scenario: Scenario) -> Starlette:
     routes = [
         Route("/v1/chat/completions", gateway.complete, methods=["POST"]),
         Route("/healthz", gateway.health),
+        Route("/metrics", gateway.measure),
+        Route("/tickets", gateway.list_tickets),
+        Route("/tickets/{number:int}", gateway.reply, methods=["POST"]),
     ]
     return Starlette(routes=routes, lifespan=gateway.running)
 

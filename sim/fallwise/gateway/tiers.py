@@ -7,11 +7,13 @@ import aiohttp
 from fallwise.errors import Problem, ScenarioError
 from fallwise.gateway.cache import open_cache
 from fallwise.gateway.cascade import Tiers
+from fallwise.gateway.invoices import Arithmetics, Reader
 from fallwise.gateway.question import Answerer
+from fallwise.gateway.tickets import Tickets
 from fallwise.gateway.upstream import Caller
 from fallwise.scenario import Scenario, Tier
 from fallwise.scenario.laws import Fixed
-from fallwise.scenario.live import Upstream
+from fallwise.scenario.live import Arithmetic, Invoices, Upstream
 
 __all__ = ["check_live", "open_tiers", "with_upstream"]
 
@@ -67,6 +69,8 @@ def open_tiers(scenario: Scenario, session: aiohttp.ClientSession) -> Tiers:
         judge = tier.verifier.live if tier.verifier else None
         if isinstance(judge, Upstream):
             verify[k] = Caller(session, judge, f"{tier.name}-verifier")
+        elif isinstance(judge, Arithmetic):
+            verify[k] = Arithmetics(judge)
     live = scenario.router.live if scenario.router else None
     route = Caller(session, live, "router") if live else None
     cache = open_cache(scenario, scenario.cache) if scenario.cache else None
@@ -74,5 +78,8 @@ def open_tiers(scenario: Scenario, session: aiohttp.ClientSession) -> Tiers:
 
 
 def _answerer(tier: Tier, session: aiohttp.ClientSession) -> Answerer:
-    assert isinstance(tier.live, Upstream)
-    return Caller(session, tier.live, tier.name)
+    if isinstance(tier.live, Upstream):
+        return Caller(session, tier.live, tier.name)
+    if isinstance(tier.live, Invoices):
+        return Reader(tier.live.model, tier.servers or 1)
+    return Tickets(tier.name)

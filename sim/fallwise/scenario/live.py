@@ -14,7 +14,6 @@ from fallwise.scenario.laws import Model
 __all__ = [
     "Arithmetic",
     "Deployment",
-    "Intents",
     "Invoices",
     "Live",
     "LiveVerifier",
@@ -44,15 +43,6 @@ class Invoices(Model):
     model: Literal["naive-bayes", "logistic", "svc"]
 
 
-class Intents(Model):
-    """The project's own readers of customers' questions, from the artefact that a script makes."""
-
-    kind: Literal["intents"]
-    model: Literal["tfidf", "minilm", "ensemble"]
-    artefact: str
-    """The file that `python loadtests/train_intents.py` has written."""
-
-
 class Tickets(Model):
     """People, who take their tickets from GET /tickets and answer to POST /tickets/{id}."""
 
@@ -66,7 +56,7 @@ class Arithmetic(Model):
     rule: Literal["sum", "order"] = "sum"
 
 
-Live = Annotated[Upstream | Invoices | Intents | Tickets, Field(discriminator="kind")]
+Live = Annotated[Upstream | Invoices | Tickets, Field(discriminator="kind")]
 LiveVerifier = Annotated[Upstream | Arithmetic, Field(discriminator="kind")]
 
 
