@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
 import platform
-import statistics
 import subprocess
 import sys
 import time
@@ -19,27 +19,26 @@ __all__ = ["DATA", "ROOT", "provenance", "save", "timed"]
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT / "scenarios" / "data"
-REPEATS = 3
+PASSES = 3
 A, R = TypeVar("A"), TypeVar("R")
 
 
 def timed(function: Callable[[A], R], arguments: list[A]) -> tuple[list[R], list[float]]:
-    """Return the results, and the median seconds of three calls for each argument.
+    """Return the results, and the least seconds of three calls for each argument.
 
-    One call at a time, as a server meets requests. The median, because other programs on the
-    machine interrupt a call now and then; that is the machine's tail and not the model's.
+    One call at a time, as a server meets requests. The least of three passes over all arguments,
+    minutes apart if there are many: what other programs on the machine take is not the model's.
     """
     for argument in arguments[:50]:  # warm
         function(argument)
-    results, seconds = [], []
-    for argument in arguments:
-        taken = []
-        for _ in range(REPEATS):
+    results: list[R] = []
+    seconds = [math.inf] * len(arguments)
+    for _ in range(PASSES):
+        results = []
+        for i, argument in enumerate(arguments):
             start = time.perf_counter()
-            result = function(argument)
-            taken.append(time.perf_counter() - start)
-        results.append(result)
-        seconds.append(statistics.median(taken))
+            results.append(function(argument))
+            seconds[i] = min(seconds[i], time.perf_counter() - start)
     return results, seconds
 
 
@@ -59,7 +58,7 @@ def provenance(seed: int, packages: list[str], **more: str) -> dict[str, str]:
         "python": platform.python_version(),
         "versions": ", ".join(f"{name} {version(name)}" for name in packages),
         "machine": f"{cpu}, BLAS on one thread",
-        "seconds": f"perf_counter, one request at a time, warm, median of {REPEATS}",
+        "seconds": f"perf_counter, one request at a time, warm, least of {PASSES}",
         **more,
     }
 
