@@ -1,0 +1,141 @@
+"""From the rows of a live replay to the table of outcomes that a prediction has too."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fallwise.errors import Problem, TableError
+from fallwise.scenario import Scenario
+from fallwise.tables import (
+    ANSWERED,
+    FAILED,
+    STATUSES,
+    VISITS,
+    Bools,
+    Floats,
+    Int64s,
+    OutcomeTable,
+    RequestTable,
+)
+
+__all__ = ["Drive", "outcomes_of", "read_drive"]
+
+
+@dataclass(frozen=True)
+class Drive:
+    """What a replay's client saw; row i is the i-th request of its table.
+
+    request, scheduled_ns, sent_ns, end_ns (unix) and http_status are (n,); headers has each
+    response's x-fallwise-* headers; facts are the client's own: workers, in_flight_max, pool,
+    cpu_share_max, t0_ns.
+    """
+
+    request: Int64s
+    scheduled_ns: Int64s
+    sent_ns: Int64s
+    end_ns: Int64s
+    http_status: Int64s
+    headers: Sequence[dict[str, str]]
+    facts: dict[str, Any]
+
+    @property
+    def send_lag_s(self) -> Floats:
+        """(n,) seconds that the client itself was late."""
+        lag: Floats = (self.sent_ns - self.scheduled_ns) / 1e9
+        return lag
+
+    @property
+    def said(self) -> Bools:
+        """(n,) True where the deployment said how the request ended."""
+        return np.array(["x-fallwise-status" in found for found in self.headers], np.bool_)
+
+    @property
+    def transport_s(self) -> Floats:
+        """(n,) seconds between the client and the gateway; NaN where the gateway said nothing."""
+        inside = [
+            int(found.get("x-fallwise-ended", 0)) - int(found.get("x-fallwise-received", 0))
+            for found in self.headers
+        ]
+        took = (self.end_ns - self.sent_ns - np.array(inside, np.int64)) / 1e9
+        return np.where(self.said, took, np.nan)
+
+
+def read_drive(path: Path) -> Drive:
+    """Return the rows that loadtests/replay.py has written; TableError if it did not."""
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(path)
+    note = (table.schema.metadata or {}).get(b"fallwise_replay")
+    if note is None:
+        rule = "is no file of a replay's rows"
+        raise TableError(Problem(rule, "give the --rows-file of loadtests/replay.py").at(str(path)))
+    names = ("request", "scheduled_ns", "sent_ns", "end_ns", "http_status")
+    columns = {name: table[name].to_numpy() for name in names}
+    headers = [json.loads(text) for text in table["headers"].to_pylist()]
+    return Drive(**columns, headers=headers, facts=json.loads(note))
+
+
+def outcomes_of(scenario: Scenario, requests: RequestTable, drive: Drive) -> OutcomeTable:
+    """Return what happened to the requests, all of which must be in the drive, in order.
+
+    Times are from the drive's start. The gateway's stamps are its own clock's: they are laid so
+    that what the way there and back took is equal, and need no common clock. The cost is what the
+    gateway said; the grade is that of the answer shipped, in the row and tier it was made for. A
+    request of which the deployment said nothing has failed.
+    """
+    if not np.array_equal(drive.request, np.arange(len(requests))):
+        rule = f"has {len(np.unique(drive.request))} different requests, not all {len(requests)}"
+        raise TableError(Problem(rule, "drive the same table again", ("request",)))
+    n, names = len(requests), [tier.name for tier in scenario.tiers]
+    t0_ns = int(drive.facts["t0_ns"])
+    wide = {
+        name: np.full((n, len(names)), -1, np.int64, order="F")
+        for name in ("enter_ns", "start_ns", "finish_ns")
+    }
+    busy = np.zeros((n, len(names)), np.int64, order="F")
+    visit = np.zeros((n, len(names)), np.int8, order="F")
+    status = np.full(n, FAILED, np.int8)
+    hit, tier_of = np.full(n, -1, np.int8), np.full(n, -1, np.int8)
+    answer_of, cost = np.full(n, -1, np.int64), np.zeros(n)
+    way_ns = np.nan_to_num(drive.transport_s * 1e9 / 2).astype(np.int64)
+    for i, found in enumerate(drive.headers):
+        if "x-fallwise-status" not in found:
+            continue
+        status[i] = STATUSES.index(found["x-fallwise-status"])
+        cost[i] = float(found["x-fallwise-cost-usd"])
+        if status[i] == ANSWERED:
+            hit[i] = names.index(found["x-fallwise-tier"])
+            tier_of[i] = names.index(found["x-fallwise-answer-tier"])
+            answer_of[i] = int(found["x-fallwise-answer-of"])
+        since = int(drive.sent_ns[i]) + max(0, int(way_ns[i])) - t0_ns
+        for text in filter(None, found["x-fallwise-visits"].split(";")):
+            name, state, *stamps = text.rsplit(":", 5)
+            k = names.index(name)
+            visit[i, k] = VISITS.index(state)
+            for column, at in zip(wide.values(), map(int, stamps[:3]), strict=True):
+                column[i, k] = -1 if at < 0 else since + at
+            busy[i, k] = int(stamps[3])
+    row, k_of = np.maximum(answer_of, 0), np.maximum(tier_of, 0)
+    right = np.where(status == ANSWERED, requests.correct[row, k_of], np.float32(0))
+    return OutcomeTable(
+        request=drive.request,
+        arrival_ns=drive.scheduled_ns - t0_ns,
+        end_ns=drive.end_ns - t0_ns,
+        status=status,
+        hit_tier=hit,
+        answer_of=answer_of,
+        answer_tier=tier_of,
+        visit=visit,
+        enter_ns=wide["enter_ns"],
+        start_ns=wide["start_ns"],
+        finish_ns=wide["finish_ns"],
+        busy_ns=busy,
+        cost_usd=cost,
+        correct=right.astype(np.float32),
+    ).check()

@@ -1,0 +1,143 @@
+"""The judge of a live check, on tables where it is known who is to blame."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from analysis_cascades import scenario, tier
+from fallwise.analysis.judge import culprits, doubts, judge, verdict
+from fallwise.analysis.live import Drive, outcomes_of
+from fallwise.analysis.predict import Prediction, predict
+from fallwise.draw import stream
+from fallwise.errors import TableError
+from fallwise.scenario import override
+from fallwise.tables import VISITS, OutcomeTable
+
+CASE = scenario(
+    [
+        tier(
+            "small",
+            kind="pool",
+            replicas=2,
+            threshold=0.5,
+            usd_per_request=0.001,
+            answers={"accuracy": 0.8, "auroc": 0.85},
+            service={"kind": "lognormal", "p50_s": 0.3, "p99_s": 1.0},
+        ),
+        tier("big", usd_per_request=0.01, service={"kind": "lognormal", "p50_s": 1, "p99_s": 3}),
+    ],
+    run={"requests": 3000, "warmup": 0},
+)
+
+
+def said_of(prediction: Prediction) -> Drive:
+    """What a client sees of a deployment that does just this, 2 ms away each way."""
+    names = [t.name for t in prediction.scenario.tiers]
+    o, t0, way = prediction.outcomes, 10**18, 2_000_000
+    headers = []
+    for i in range(len(o)):
+        at = int(o.arrival_ns[i])
+        order = np.flatnonzero(o.visit[i])
+        stamps = [
+            ":".join(
+                [names[k], VISITS[o.visit[i, k]]]
+                + [str(int(x[i, k]) - at) for x in (o.enter_ns, o.start_ns, o.finish_ns)]
+                + [str(int(o.busy_ns[i, k]))]
+            )
+            for k in order
+        ]
+        assert o.cost_usd is not None
+        found = {
+            "status": "answered",
+            "tier": names[o.hit_tier[i]],
+            "answer-tier": names[o.answer_tier[i]],
+            "answer-of": str(int(o.answer_of[i])),
+            "cost-usd": repr(float(o.cost_usd[i])),
+            "visits": ";".join(stamps),
+            # Another machine's clock, an hour fast.
+            "received": str(t0 + at + way + 3600 * 10**9),
+            "ended": str(t0 + int(o.end_ns[i]) + way + 3600 * 10**9),
+        }
+        headers.append({f"x-fallwise-{name}": value for name, value in found.items()})
+    facts = {"t0_ns": t0, "in_flight_max": 9, "pool": 4096, "cpu_share_max": 0.1}
+    sent = o.arrival_ns + t0
+    status = np.full(len(o), 200)
+    end = o.end_ns + t0 + 2 * way
+    return Drive(np.arange(len(o)), sent, sent, end, status, headers, facts)
+
+
+PREDICTED = predict(CASE)
+
+
+def test_a_live_run_comes_back_as_the_outcomes_that_it_had() -> None:
+    found = outcomes_of(CASE, PREDICTED.requests, said_of(PREDICTED))
+    for name, column in PREDICTED.outcomes.columns().items():
+        if name in ("end_ns", "visit_cost_usd"):
+            continue
+        shift = 2_000_000 * (name in ("enter_ns", "start_ns", "finish_ns")) * (column >= 0)
+        assert np.array_equal(getattr(found, name), column + shift), name
+    assert (found.end_ns - PREDICTED.outcomes.end_ns == 4_000_000).all()
+
+
+def test_a_request_without_a_word_has_failed_and_one_missing_is_refused() -> None:
+    drive = said_of(PREDICTED)
+    silent = replace(drive, headers=[{}, *drive.headers[1:]])
+    assert outcomes_of(CASE, PREDICTED.requests, silent).status[0] == 5
+    assert silent.said.sum() == len(PREDICTED.requests) - 1
+    twice = replace(drive, request=np.maximum(drive.request, 1))
+    with pytest.raises(TableError, match="different requests"):
+        outcomes_of(CASE, PREDICTED.requests, twice)
+
+
+def rows_of(measured: OutcomeTable) -> list[dict[str, Any]]:
+    return judge(CASE, PREDICTED.outcomes, measured, None, stream(1, "judge"))
+
+
+def test_a_deployment_that_does_as_predicted_agrees() -> None:
+    rows = rows_of(outcomes_of(CASE, PREDICTED.requests, said_of(PREDICTED)))
+    assert {row["measure"] for row in rows} >= {
+        "cost_usd_mean",
+        "quality",
+        "tiers.small.hit_share",
+        "tiers.big.wait_s_mean",
+        "paths.small.sojourn_s_p95",
+    }
+    assert verdict(rows, [], 0) == "agree"
+    assert culprits(CASE, rows) == []
+    assert json.dumps(rows, allow_nan=False)
+
+
+@pytest.mark.parametrize(
+    ("values", "tier_name", "cause"),
+    [
+        ({"tiers.small.threshold": 0.6}, "small", "routing"),
+        ({"tiers.big.service.p50_s": 2, "tiers.big.service.p99_s": 6}, "big", "service"),
+        ({"tiers.small.replicas": 1}, "small", "queueing"),
+        ({"tiers.big.usd_per_request": 0.02}, "", "prices"),
+    ],
+)
+def test_a_planted_fault_is_found_and_named(
+    values: dict[str, Any], tier_name: str, cause: str
+) -> None:
+    other = predict(override(CASE, values))
+    rows = rows_of(outcomes_of(other.scenario, other.requests, said_of(other)))
+    assert verdict(rows, [], 0) == "differ"
+    first = culprits(CASE, rows)[0]
+    assert (first["tier"], first["cause"]) == (tier_name, cause)
+
+
+def test_a_lost_request_is_a_difference_and_a_slow_client_is_a_doubt() -> None:
+    drive = said_of(PREDICTED)
+    assert doubts(drive) == []
+    late = replace(drive, sent_ns=drive.sent_ns + 6_000_000)
+    full = replace(drive, facts=drive.facts | {"in_flight_max": 4096, "cpu_share_max": 0.95})
+    slow = replace(drive, sent_ns=drive.sent_ns + (drive.sent_ns - drive.sent_ns[0]) // 10)
+    assert "send lag" in doubts(late)[0]
+    assert len(doubts(full)) == 2
+    assert any("requests a second" in said for said in doubts(slow))
+    assert verdict([], doubts(late), 0) == "inconclusive"
+    assert verdict([], doubts(late), 1) == "differ"
