@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 import aiohttp
 
 from fallwise.errors import Problem, ScenarioError
@@ -47,6 +49,9 @@ def check_live(scenario: Scenario) -> None:
         if tier.kind != "cache" and tier.live is None:
             remedy = "add live, with kind upstream and url; or give --upstream URL"
             problems.append(Problem("nothing answers for this tier", remedy, ("tiers", k, "live")))
+        if isinstance(tier.live, Invoices) and find_spec("sklearn") is None:
+            rule, remedy = "scikit-learn is not installed", "install fallwise[live,measure]"
+            problems.append(Problem(rule, remedy, ("tiers", k, "live"), tier.live.kind))
         if tier.patience is not None and not isinstance(tier.patience, Fixed):
             rule = "a live deployment does not know how patient each one is"
             key = ("tiers", k, "patience")
