@@ -13,7 +13,7 @@ timeout before its head, so of their timeouts one is among the events, the tier'
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -44,12 +44,13 @@ FULL: Final = 1
 TOO_LATE: Final = 2
 """A time does not fit into int64."""
 
-EVENTS_AT_ONCE: Final = 8
-"""No event makes as many new ones."""
+EVENTS_AT_ONCE: Final = 64
+"""No event makes as many new ones, on its way through 16 full tiers."""
 END_OF_TIME: Final = (1 << 63) - 1
 STAYS: Final = -1
 """What happened ended no visit."""
 NOBODY: Final = -1
+NOTHING: Final = -1
 
 
 def _entry(source):
@@ -70,29 +71,48 @@ def _entry(source):
 def _run(tiers, rows, out, s, lru, final):
     n, heap, flags = len(rows.arrival_ns), s.heap, s.flags
     room = (len(heap) - HEAD) // 2 - EVENTS_AT_ONCE
-    while heap[HELD] <= room and not flags[CROWDED] and not lru.state[cache.CROWDED]:
-        i = flags[NEXT]
-        if i < n:
-            now, code = rows.arrival_ns[i], ENTER << 56 | i << 8
-        elif final or n == 0:
-            now, code = END_OF_TIME, 0
+    hand = np.int64(NOTHING)  # An ENTER for this instant that is not among the other events.
+    i = flags[NEXT]
+    now: Any = np.int64(0)
+    code: Any = now
+    while True:
+        if hand != NOTHING:
+            if _is_before(heap, now, hand):
+                _push(heap, now, hand)
+                hand = np.int64(NOTHING)
+                continue
+            code = hand
         else:
-            now, code = rows.arrival_ns[n - 1], ENTER << 56 | n << 8
-        if heap[HELD] > 0 and (heap[HEAD] < now or (heap[HEAD] == now and heap[HEAD + 1] < code)):
-            now, code = heap[HEAD], heap[HEAD + 1]
-            _pop(heap)
-            _handle(tiers, rows, out, s, lru, now, code >> 56, code >> 8 & ROWS, code & TIERS)
-        elif i < n:
-            flags[NEXT] = i + 1
-            _arrive(tiers, rows, out, s, lru, now, i)
-        else:
-            return TOO_LATE if heap[LATE] else THROUGH
-    return FULL
+            if heap[HELD] > room or flags[CROWDED] or lru.state[cache.CROWDED]:
+                return FULL
+            if i < n:
+                now, code = rows.arrival_ns[i], ENTER << 56 | i << 8
+            elif final or n == 0:
+                now, code = END_OF_TIME, 0
+            else:
+                now, code = rows.arrival_ns[n - 1], ENTER << 56 | n << 8
+            if _is_before(heap, now, code):
+                now, code = heap[HEAD], heap[HEAD + 1]
+                _pop(heap)
+            elif i < n:
+                hand = _arrive(tiers, rows, out, s, lru, now, i)
+                i += 1
+                flags[NEXT] = i
+                continue
+            else:
+                return TOO_LATE if heap[LATE] else THROUGH
+        hand = _handle(tiers, rows, out, s, lru, now, code >> 56, code >> 8 & ROWS, code & TIERS)
+
+
+@pasted
+def _is_before(heap, time, code):
+    """Return True where the first event comes before the given one."""
+    return heap[HELD] > 0 and (heap[HEAD] < time or (heap[HEAD] == time and heap[HEAD + 1] < code))
 
 
 @pasted
 def _arrive(tiers, rows, out, s, lru, now, i):
-    """Write all cells of a row, and let it visit the cache, which happens in one go."""
+    """Write all cells of a row, let it visit the cache, which happens in one go, and go on."""
     n = len(rows.arrival_ns)
     out.status[i] = OPEN
     out.hit_tier[i] = out.answer_of[i] = out.answer_tier[i] = -1
@@ -109,16 +129,16 @@ def _arrive(tiers, rows, out, s, lru, now, i):
         if slot >= 0:
             out.visit[i] = ACCEPTED
             answer(out, now, i, 0, lru.request[slot], lru.tier[slot])
-            return
+            return np.int64(NOTHING)
         out.visit[i] = MISSED
     tier, at_ns = route(tiers, rows, out, now, i)
-    if tier >= 0:
-        _go(tiers, s, at_ns, i, tier)
+    return _entering(tiers, s, at_ns, i, tier, at_ns == rows.arrival_ns[i])
 
 
 @pasted
 def _handle(tiers, rows, out, s, lru, now, kind, i, k):
     """Handle an event: what it does to the visit, to the request, and to the server."""
+    hand = np.int64(NOTHING)
     n = len(rows.arrival_ns)
     v = k * n + i
     over = out.finish_ns[v] >= 0
@@ -131,7 +151,7 @@ def _handle(tiers, rows, out, s, lru, now, kind, i, k):
             out.finish_ns[v], out.busy_ns[v] = now, rows.service_ns[v]
             if rows.verify[v]:
                 looking = rows.verifier_ns[v] if len(rows.verifier_ns) else 0
-                _push(s.heap, now + looking, VERIFIED, i, k)
+                _push(s.heap, now + looking, VERIFIED << 56 | i << 8 | k)
             else:
                 visit = ACCEPTED if rows.accept[v] else DECLINED
     elif kind == VERIFIED:
@@ -147,13 +167,14 @@ def _handle(tiers, rows, out, s, lru, now, kind, i, k):
         out.busy_ns[v] = now - out.start_ns[v] if frees else rows.service_ns[v]
     if visit != STAYS:
         out.visit[v] = visit
-        _leave(tiers, rows, out, s, lru, now, i, k)
+        hand = _leave(tiers, rows, out, s, lru, now, i, k)
     if frees:
         starts = _free_server(out, s, n, k)
     if starts != NOBODY:
         _start(tiers, rows, out, s, now, starts, k, k * n + starts)
     if kind == TIMEOUT and s.timer[k] == i:
         _set_timer(tiers, out, s, n, k)
+    return hand
 
 
 @pasted
@@ -167,9 +188,9 @@ def _enter(tiers, rows, out, s, now, i, k, v):
         return TURNED_AWAY, NOBODY
     if s.timer[k] == NOBODY and tiers.timeout_ns[k] < UNLIMITED:
         s.timer[k] = i
-        _push(s.heap, now + tiers.timeout_ns[k], TIMEOUT, i, k)
+        _push(s.heap, now + tiers.timeout_ns[k], TIMEOUT << 56 | i << 8 | k)
     if len(rows.patience_ns) and rows.patience_ns[v] < UNLIMITED:
-        _push(s.heap, now + rows.patience_ns[v], GAVE_UP, i, k)
+        _push(s.heap, now + rows.patience_ns[v], GAVE_UP << 56 | i << 8 | k)
     size = s.flags[RING]
     s.ring[k * size + (s.last[k] & (size - 1))] = i
     s.last[k] += 1
@@ -196,7 +217,9 @@ def _set_timer(tiers, out, s, n, k):
     head = _head(out.finish_ns, s.ring, s.flags[RING], s.first, s.last, n, k)
     s.timer[k] = head
     if head != NOBODY:
-        _push(s.heap, out.enter_ns[k * n + head] + tiers.timeout_ns[k], TIMEOUT, head, k)
+        _push(
+            s.heap, out.enter_ns[k * n + head] + tiers.timeout_ns[k], TIMEOUT << 56 | head << 8 | k
+        )
 
 
 @part
@@ -222,14 +245,17 @@ def _start(tiers, rows, out, s, now, i, k, v):
         deadline = out.enter_ns[v] + tiers.timeout_ns[k]
         late = deadline < done
         if late and s.timer[k] != i:
-            _push(s.heap, deadline, TIMEOUT, i, k)
+            _push(s.heap, deadline, TIMEOUT << 56 | i << 8 | k)
     if not late or not tiers.cancel[k]:
-        _push(s.heap, done, DONE, i, k)
+        _push(s.heap, done, DONE << 56 | i << 8 | k)
 
 
 @pasted
 def _leave(tiers, rows, out, s, lru, now, i, k):
-    """Answer, go on or end, once the visits to all tiers side by side have ended."""
+    """Answer, go on or end, once the visits to all tiers side by side have ended.
+
+    Return the ENTER that is to be handled at this instant, or NOTHING.
+    """
     n = len(rows.arrival_ns)
     first = last = k
     if tiers.pair[k] >= 0:
@@ -237,12 +263,12 @@ def _leave(tiers, rows, out, s, lru, now, i, k):
         last = first + 1
     one, other = out.visit[first * n + i], out.visit[last * n + i]
     if one == NOT_VISITED or other == NOT_VISITED:
-        return
+        return np.int64(NOTHING)
     if one == ACCEPTED and other == ACCEPTED:
         answer(out, now, i, first, out.request[i], first)
         if tiers.fills[first] and asks_cache(tiers, rows, i):
             cache.store(lru, rows.key[i], out.request[i], first, now)
-        return
+        return np.int64(NOTHING)
     status, gives_up = REJECTED, False
     for tier in range(last, first - 1, -1):  # The first one that failed says how it ends.
         visit = out.visit[tier * n + i]
@@ -252,22 +278,26 @@ def _leave(tiers, rows, out, s, lru, now, i, k):
             status = SHED if visit == TURNED_AWAY else TIMED_OUT
             gives_up |= tiers.give_up[tier]
     tier = go_on(tiers, rows, out, now, i, last, status, gives_up)
-    if tier >= 0:
-        _go(tiers, s, now, i, tier)
+    return _entering(tiers, s, now, i, tier, True)
 
 
 @pasted
-def _go(tiers, s, at_ns, i, k):
-    """Enter a tier, or both tiers of a pair."""
-    _push(s.heap, at_ns, ENTER, i, k)
-    if tiers.pair[k] >= 0:
-        _push(s.heap, at_ns, ENTER, i, k + 1)
+def _entering(tiers, s, at_ns, i, k, at_once):
+    """Let a request enter a tier, or both of a pair; return the first ENTER if that is at once."""
+    hand = np.int64(NOTHING)
+    if k >= 0:
+        if tiers.pair[k] >= 0:
+            _push(s.heap, at_ns, ENTER << 56 | i << 8 | (k + 1))
+        if at_once:
+            hand = ENTER << 56 | i << 8 | k
+        else:
+            _push(s.heap, at_ns, ENTER << 56 | i << 8 | k)
+    return hand
 
 
 @part
-def _push(heap, time, kind, i, k):
+def _push(heap, time, code):
     """Add an event."""
-    code = kind << 56 | i << 8 | k
     at = heap[HELD]
     heap[HELD] = at + 1
     if time < 0:

@@ -49,7 +49,7 @@ RING: Final = 2
 ROWS: Final = (1 << 48) - 1
 TIERS: Final = (1 << 8) - 1
 
-EVENTS: Final = 64
+EVENTS: Final = 256
 WAITING: Final = 16
 """Room to begin with."""
 
