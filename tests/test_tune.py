@@ -248,6 +248,25 @@ def test_rented_capacity_is_in_every_cost_of_the_tiers_that_rent_it() -> None:
     assert last["cost_usd_mean"] == pytest.approx(1.02, rel=0.01)
 
 
+def test_frontier_only_is_not_the_people_behind_it() -> None:
+    people = tier("people", kind="human", agents=1, answers={"accuracy": 0.99})
+    people |= {"service": {"kind": "fixed", "value_s": 600.0}, "usd_per_request": 5.0}
+    refuses = {"catch_rate": 0.9, "false_alarm_rate": 0.1}
+    case = scenario(
+        [
+            tier("small", threshold=0.5, usd_per_request=0.9, answers={"accuracy": 0.5}),
+            tier("big", usd_per_request=1.0, answers={"accuracy": 0.9}, verifier=refuses),
+            people,
+        ],
+        run={"requests": 2000},
+    )
+    found = tune(case, Goal(margin=0.01))
+    assert found["frontier_only"]["tier"] == "big"
+    assert found["pick"]["policy"] == "frontier_only"
+    assert found["pick"]["quality_simulated"] == found["pick"]["quality"]["value"]
+    assert found["pick"]["sojourn_s_p99"]["value"] == pytest.approx(1.0)
+
+
 def test_a_goal_that_nothing_gives_picks_nothing_and_says_so() -> None:
     found = tune(synthetic(), Goal(quality=0.999))
     assert found["pick"] is None and found["random_mix"] is None

@@ -170,8 +170,9 @@ def _simulated(
     """Return settled outcomes with queues, timeouts and cache, as the scenario says."""
     requests = side.half.requests
     if math.isnan(threshold):
-        scenario, requests = only(scenario, scenario.frontier), replace(requests, router_ns=None)
-        decisions = accept_all(requests, scenario.frontier)
+        frontier = scenario.frontier
+        scenario, requests = only(scenario, frontier), replace(requests, router_ns=None)
+        decisions = accept_all(requests, frontier)
     else:
         if k is not None:
             tiers = list(scenario.tiers)
