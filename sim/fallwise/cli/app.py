@@ -9,6 +9,7 @@ import typer
 
 from fallwise import __version__
 from fallwise.cli.breakeven import breakeven
+from fallwise.cli.check import check
 from fallwise.cli.compare import compare
 from fallwise.cli.demo import demo
 from fallwise.cli.fit import fit
@@ -30,7 +31,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (demo, run, tune, compare, breakeven, size, sensitivity, fit, serve, schema):
+for command in (demo, run, tune, compare, breakeven, size, sensitivity, fit, serve, check, schema):
     app.command()(command)
 
 
