@@ -159,10 +159,11 @@ def order_statistic(x: ArrayLike, q: float, level: float = LEVEL) -> Estimate:
     below = bdtr(rank.astype(np.float64), n, q)  # P(at most `rank` values are below the quantile)
     low = int(np.searchsorted(below, tail, "right")) + int(rank[0]) - 1
     high = int(np.searchsorted(below, 1 - tail)) + int(rank[0])
+    value = float(np.quantile(x, q))  # between two values, so a bound could be on the wrong side
     return Estimate(
-        float(np.quantile(x, q)),
-        float(x[low]) if low >= 0 else math.nan,
-        float(x[high]) if high < n else math.nan,
+        value,
+        min(float(x[low]), value) if low >= 0 else math.nan,
+        max(float(x[high]), value) if high < n else math.nan,
     )
 
 
@@ -188,7 +189,8 @@ def pooled_quantile(
         return NOTHING
     ascending = np.sort(np.concatenate(there))
     value = float(np.quantile(ascending, q))
-    return Estimate(value, *_bounds(ascending, q, _above(there, value, batches), level))
+    low, high = _bounds(ascending, q, _above(there, value, batches), level)
+    return Estimate(value, min(low, value), max(high, value))  # NaN, being first, stays
 
 
 @dataclass(frozen=True)
