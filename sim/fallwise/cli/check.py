@@ -175,5 +175,9 @@ def _show(summary: dict[str, Any]) -> None:
     console = Console(highlight=False)
     console.print(table)
     console.print(f"\nVerdict: {summary['verdict']}; {summary['lost']} requests lost")
-    for said in [item["said"] for item in summary["culprits"]] + summary["doubts"]:
-        console.print(f"• {said}", markup=False)
+    for said in summary["doubts"]:
+        console.print(f"• not judged: {said}", markup=False)
+    # A client or a machine that was too slow makes every tier look slow.
+    but = "perhaps only for that: " if summary["doubts"] else ""
+    for item in summary["culprits"]:
+        console.print(f"• {but}{item['said']}", markup=False)
