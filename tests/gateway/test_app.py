@@ -138,8 +138,8 @@ def test_without_a_key_equal_messages_are_the_same_question() -> None:
         ({"tier": "small", "refuse": True}, [SMALL, BIG], 200, "answered"),
         ({"tier": "big", "refuse": True}, [BIG], 502, "failed"),
         ({"tier": "big", "error_share": 1}, [BIG], 502, "failed"),
-        ({"tier": "big", "slow": 50}, [{**BIG, "timeout_s": 0.1}], 504, "timed_out"),
-        ({"tier": "small", "slow": 50}, [{**SMALL, "timeout_s": 0.1}, BIG], 200, "answered"),
+        ({"tier": "big", "slow": 1000}, [{**BIG, "timeout_s": 0.5}], 504, "timed_out"),
+        ({"tier": "small", "slow": 1000}, [{**SMALL, "timeout_s": 0.5}, BIG], 200, "answered"),
     ],
 )
 def test_a_fault_ends_as_the_scenario_says(
@@ -182,7 +182,7 @@ def test_a_full_queue_sheds_and_nothing_else_does() -> None:
 
     async def main() -> None:
         async with live(scenario_of([one])) as it:
-            it.stub.faults["big"] = {"slow": 20}
+            it.stub.faults["big"] = {"slow": 60}
             replies = await asyncio.gather(*(it.ask(i) for i in range(4)))
             assert sorted(status for status, _, _ in replies) == [200, 200, 503, 503]
 
