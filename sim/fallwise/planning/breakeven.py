@@ -21,7 +21,7 @@ from fallwise.scenario import Scenario, Tier
 from fallwise.scenario.traffic import Profile
 from fallwise.tables import Floats
 
-__all__ = ["Side", "breakeven", "peak_factor"]
+__all__ = ["Rent", "Side", "breakeven", "pays_from", "peak_factor"]
 
 POINTS = 41
 """Volumes on the printed curve."""
