@@ -18,6 +18,7 @@ from typing import Any, Final
 import numpy as np
 
 from fallwise.engines import lru as cache
+from fallwise.engines.heap import is_before, pop, push
 from fallwise.engines.jit import kept, part, pasted
 from fallwise.engines.layout import OPEN, answer, asks_cache, go_on, route
 from fallwise.engines.plan import DONE, ENTER, GAVE_UP, TIMEOUT, UNLIMITED, VERIFIED
@@ -77,8 +78,8 @@ def _run(tiers, rows, out, s, lru, final):
     code: Any = now
     while True:
         if hand != NOTHING:
-            if _is_before(heap, now, hand):
-                _push(heap, now, hand)
+            if is_before(heap, now, hand):
+                push(heap, now, hand)
                 hand = np.int64(NOTHING)
                 continue
             code = hand
@@ -91,9 +92,9 @@ def _run(tiers, rows, out, s, lru, final):
                 now, code = END_OF_TIME, 0
             else:
                 now, code = rows.arrival_ns[n - 1], ENTER << 56 | n << 8
-            if _is_before(heap, now, code):
+            if is_before(heap, now, code):
                 now, code = heap[HEAD], heap[HEAD + 1]
-                _pop(heap)
+                pop(heap)
             elif i < n:
                 hand = _arrive(tiers, rows, out, s, lru, now, i)
                 i += 1
@@ -102,12 +103,6 @@ def _run(tiers, rows, out, s, lru, final):
             else:
                 return TOO_LATE if heap[LATE] else THROUGH
         hand = _handle(tiers, rows, out, s, lru, now, code >> 56, code >> 8 & ROWS, code & TIERS)
-
-
-@pasted
-def _is_before(heap, time, code):
-    """Return True where the first event comes before the given one."""
-    return heap[HELD] > 0 and (heap[HEAD] < time or (heap[HEAD] == time and heap[HEAD + 1] < code))
 
 
 @pasted
@@ -151,7 +146,7 @@ def _handle(tiers, rows, out, s, lru, now, kind, i, k):
             out.finish_ns[v], out.busy_ns[v] = now, rows.service_ns[v]
             if rows.verify[v]:
                 looking = rows.verifier_ns[v] if len(rows.verifier_ns) else 0
-                _push(s.heap, now + looking, VERIFIED << 56 | i << 8 | k)
+                push(s.heap, now + looking, VERIFIED << 56 | i << 8 | k)
             else:
                 visit = ACCEPTED if rows.accept[v] else DECLINED
     elif kind == VERIFIED:
@@ -188,9 +183,9 @@ def _enter(tiers, rows, out, s, now, i, k, v):
         return TURNED_AWAY, NOBODY
     if s.timer[k] == NOBODY and tiers.timeout_ns[k] < UNLIMITED:
         s.timer[k] = i
-        _push(s.heap, now + tiers.timeout_ns[k], TIMEOUT << 56 | i << 8 | k)
+        push(s.heap, now + tiers.timeout_ns[k], TIMEOUT << 56 | i << 8 | k)
     if len(rows.patience_ns) and rows.patience_ns[v] < UNLIMITED:
-        _push(s.heap, now + rows.patience_ns[v], GAVE_UP << 56 | i << 8 | k)
+        push(s.heap, now + rows.patience_ns[v], GAVE_UP << 56 | i << 8 | k)
     size = s.flags[RING]
     s.ring[k * size + (s.last[k] & (size - 1))] = i
     s.last[k] += 1
@@ -217,7 +212,7 @@ def _set_timer(tiers, out, s, n, k):
     head = _head(out.finish_ns, s.ring, s.flags[RING], s.first, s.last, n, k)
     s.timer[k] = head
     if head != NOBODY:
-        _push(
+        push(
             s.heap, out.enter_ns[k * n + head] + tiers.timeout_ns[k], TIMEOUT << 56 | head << 8 | k
         )
 
@@ -245,9 +240,9 @@ def _start(tiers, rows, out, s, now, i, k, v):
         deadline = out.enter_ns[v] + tiers.timeout_ns[k]
         late = deadline < done
         if late and s.timer[k] != i:
-            _push(s.heap, deadline, TIMEOUT << 56 | i << 8 | k)
+            push(s.heap, deadline, TIMEOUT << 56 | i << 8 | k)
     if not late or not tiers.cancel[k]:
-        _push(s.heap, done, DONE << 56 | i << 8 | k)
+        push(s.heap, done, DONE << 56 | i << 8 | k)
 
 
 @pasted
@@ -287,53 +282,12 @@ def _entering(tiers, s, at_ns, i, k, at_once):
     hand = np.int64(NOTHING)
     if k >= 0:
         if tiers.pair[k] >= 0:
-            _push(s.heap, at_ns, ENTER << 56 | i << 8 | (k + 1))
+            push(s.heap, at_ns, ENTER << 56 | i << 8 | (k + 1))
         if at_once:
             hand = ENTER << 56 | i << 8 | k
         else:
-            _push(s.heap, at_ns, ENTER << 56 | i << 8 | k)
+            push(s.heap, at_ns, ENTER << 56 | i << 8 | k)
     return hand
-
-
-@part
-def _push(heap, time, code):
-    """Add an event."""
-    at = heap[HELD]
-    heap[HELD] = at + 1
-    if time < 0:
-        heap[LATE] = 1
-    while at > 0:
-        up = (at - 1) >> 2
-        up_ns, up_code = heap[HEAD + 2 * up], heap[HEAD + 1 + 2 * up]
-        if up_ns < time or (up_ns == time and up_code < code):
-            break
-        heap[HEAD + 2 * at], heap[HEAD + 1 + 2 * at] = up_ns, up_code
-        at = up
-    heap[HEAD + 2 * at], heap[HEAD + 1 + 2 * at] = time, code
-
-
-@part
-def _pop(heap):
-    """Take the first event off."""
-    last = heap[HELD] - 1
-    heap[HELD] = last
-    time, code = heap[HEAD + 2 * last], heap[HEAD + 1 + 2 * last]
-    at = 0
-    while 4 * at + 1 < last:
-        least = 4 * at + 1
-        least_ns, least_code = heap[HEAD + 2 * least], heap[HEAD + 1 + 2 * least]
-        for child in range(least + 1, min(least + 4, last)):
-            # No branches: which of the children is the least cannot be foretold.
-            ns, other = heap[HEAD + 2 * child], heap[HEAD + 1 + 2 * child]
-            less = (ns < least_ns) | ((ns == least_ns) & (other < least_code))
-            least = child if less else least
-            least_ns = ns if less else least_ns
-            least_code = other if less else least_code
-        if time < least_ns or (time == least_ns and code < least_code):
-            break
-        heap[HEAD + 2 * at], heap[HEAD + 1 + 2 * at] = least_ns, least_code
-        at = least
-    heap[HEAD + 2 * at], heap[HEAD + 1 + 2 * at] = time, code
 
 
 run = kept(_entry)
