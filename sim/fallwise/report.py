@@ -2,6 +2,7 @@
 
     summary.json                      what the command found
     requests.parquet outcomes.parquet the tables; the first run's, where there were several
+    *.csv                             the tables of a command that plans, such as breakeven's curve
     figures/*.png *.svg               each figure twice
     README.txt                        what made the folder
 
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import pandas as pd
 
 from fallwise import plots
 from fallwise.analysis.predict import Prediction
@@ -29,13 +31,18 @@ from fallwise.draw.replay import model_of
 from fallwise.errors import Problem, ScenarioError
 from fallwise.tables import RequestTable
 
-__all__ = ["figures", "refuse", "write"]
+__all__ = ["figures", "flat", "refuse", "write"]
 
 Summary = dict[str, Any]
 
 LONGEST: Final = 1_000_000
 """Tables of more rows are not written whole, and curves are not made of more requests."""
-OURS: Final = {"summary.json", "README.txt", "requests.parquet", "outcomes.parquet", "figures"}
+TABLES: Final = {"breakeven": ("monthly",)}
+"""Which keys of a planning command's summary are lists of rows."""
+OURS: Final = {
+    *("summary.json", "README.txt", "requests.parquet", "outcomes.parquet", "figures"),
+    *(f"{name}.csv" for names in TABLES.values() for name in names),
+}
 
 
 def write(folder: Path, summary: Summary, prediction: Prediction | None) -> Path:
@@ -148,14 +155,51 @@ def _fill(folder: Path, summary: Summary, prediction: Prediction | None) -> None
     text = json.dumps(summary, indent=2, ensure_ascii=False, allow_nan=False)
     (folder / "summary.json").write_text(text + "\n", encoding="utf-8")
     if prediction is None:
+        _fill_answer(folder, summary)
         return
     prediction.requests.take(slice(LONGEST)).save(folder / "requests.parquet")
     prediction.outcomes.take(slice(LONGEST)).save(folder / "outcomes.parquet")
-    (folder / "figures").mkdir()
-    for name, figure in figures(summary, prediction):
+    _draw(folder, figures(summary, prediction))
+    (folder / "README.txt").write_text(_readme(summary, prediction), encoding="utf-8")
+
+
+def _draw(folder: Path, drawn: Iterator[tuple[str, Any]]) -> None:
+    for name, figure in drawn:
+        (folder / "figures").mkdir(exist_ok=True)
         for suffix in (".png", ".svg"):
             plots.save(figure, folder / "figures" / f"{name}{suffix}")
-    (folder / "README.txt").write_text(_readme(summary, prediction), encoding="utf-8")
+
+
+def _fill_answer(folder: Path, summary: Summary) -> None:
+    """Write the tables and figures of a command that plans."""
+    names = [name for name in TABLES.get(summary["command"], ()) if summary[name]]
+    for name in names:
+        rows = [flat(row) for row in summary[name]]
+        pd.DataFrame(rows).to_csv(folder / f"{name}.csv", index=False, lineterminator="\n")
+    drawn = list(plots.answer(summary))
+    _draw(folder, iter(drawn))
+    lines = [
+        f"{summary['scenario']}: {summary['command']}\n",
+        f"made by        fallwise {summary['version']}, command `{summary['command']}`",
+        f"seed, engine   {summary['seed']}, {summary['engine']}\n",
+        "summary.json   what was found; every estimate with its 95 % interval",
+        *(["*.csv          the same, the parts that are tables"] if names else []),
+        *(["figures/       the pictures, as PNG and as SVG"] if drawn else []),
+    ]
+    (folder / "README.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def flat(row: Summary, name: str = "") -> Summary:
+    """Return a row of plain values; an estimate becomes three columns: x, x_low and x_high.
+
+    >>> flat({"units": {"pool": 2}, "quality": {"value": 0.9, "low": 0.8, "high": 1.0}})
+    {'units_pool': 2, 'quality': 0.9, 'quality_low': 0.8, 'quality_high': 1.0}
+    """
+    cells: Summary = {}
+    for key, value in row.items():
+        whole = "_".join(filter(None, (name, "" if key == "value" else key)))
+        cells |= flat(value, whole) if isinstance(value, dict) else {whole: value}
+    return cells
 
 
 def _readme(summary: Summary, prediction: Prediction) -> str:

@@ -55,26 +55,52 @@ def breakeven(
 
 
 def _show(console: Any, summary: dict[str, Any]) -> None:
-    from fallwise.cli.show import usd
+    from fallwise.cli.show import percent, usd, within
 
-    pays = summary["requests_per_month"]
-    if pays is None:
-        console.print(f"The cascade never pays: {summary['why']}.", markup=False)
-    else:
-        low, high = pays["low"], pays["high"]
-        span = "not known" if low is None else f"{low:,.0f} to "
-        span += "" if low is None else ("without end" if high is None else f"{high:,.0f}")
-        console.print(f"The cascade pays from {pays['value']:,.0f} requests a month ({span}).")
-    now = summary["requests_per_month_now"]
-    console.print(f"This scenario's traffic is {now:,.0f} a month.")
-    kept = summary["kept_share"]
-    if kept["needed"]:
+    console.print(_pays(summary, "The cascade"), markup=False)
+    counted = summary["with_wrong_answers"]
+    if counted:
+        lost = counted["wrong_answers_usd"]
         console.print(
-            f"{100 * kept['simulated']:.1f} % of the requests never reach the frontier; for the "
-            f"calls alone to break even {100 * kept['needed']:.1f} % are needed."
+            f"Wrong answers cost {usd(lost['cascade'])} a request here, and "
+            f"{usd(lost['frontier_only'])} with {summary['frontier']} alone. "
+            + _pays(counted, "Counting them, it"),
+            markup=False,
         )
-    console.print(f"\n{'requests a month':>18}{'cascade':>16}{'frontier only':>16}")
+    console.print(f"This scenario's traffic is {summary['requests_per_month_now']:,.0f} a month.")
+    ours, theirs = summary["quality"], summary["quality_frontier_only"]
+    console.print(
+        f"Right answers: {percent(ours)}, with {summary['frontier']} alone {percent(theirs)}."
+    )
+    kept = summary["kept_share"]
+    if kept["needed"]["value"] is not None:
+        console.print(
+            f"Kept from {summary['frontier']}: {within(kept['simulated'], percent)} of the "
+            f"requests; needed, by (cheap + verifier) / frontier: {percent(kept['needed'])}.",
+            markup=False,
+        )
+    console.print(f"\n{'requests a month':>18}{'cascade':>20}{'frontier only':>20}")
     for point in summary["monthly"][::5]:
         cascade, frontier = usd(point["cascade_usd"]), usd(point["frontier_only_usd"])
-        console.print(f"{point['requests_per_month']:>18,.0f}{cascade:>16}{frontier:>16}")
+        console.print(f"{point['requests_per_month']:>18,.0f}{cascade:>20}{frontier:>20}")
     console.print()
+
+
+def _pays(summary: dict[str, Any], who: str) -> str:
+    """Return from where on it pays, in words."""
+    pays, ranges = summary["requests_per_month"], summary["pays_in"]
+    if pays is None:
+        return f"{who} never pays: {summary['why']}."
+    if not pays["value"] and pays["high"] == 0:
+        return f"{who} pays from the first request on."
+    low, high = pays["low"], pays["high"]
+    if low is None:
+        span = "too short a run for an interval"
+    else:
+        span = f"{low:,.0f} to " + ("never" if high is None else f"{high:,.0f}")
+    words = f"{who} pays from {pays['value']:,.0f} requests a month on ({span})."
+    if len(ranges) > 1:
+        first = ranges[0]
+        words += f" Below that also from {first['from']:,.0f} to {first['to']:,.0f}"
+        words += "." if len(ranges) == 2 else f", and in {len(ranges) - 2} more ranges."
+    return words

@@ -1,132 +1,117 @@
 """From which monthly volume does a cascade pay? Calls by use, rent by whole replicas, and upkeep.
 
-Per request, calls and work are those of one simulated run: they do not depend on the volume. Rented
-tiers are scaled with it: so many whole replicas (or agents) that none is busier than `utilisation`
-at the busiest rate of the arrivals. Waiting times are left out; `fallwise size` looks at them.
+Per request, calls and work are those of one run in which nobody has to wait for a server: they do
+not depend on the volume. Rented tiers are scaled with it: so many whole replicas (or agents) that
+none is busier than `utilisation` at the busiest rate of the arrivals. What people wait is left out;
+`fallwise size` looks at it. A cache is as good at every volume as at the scenario's own.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Final
 
 import numpy as np
 
 from fallwise.analysis.baselines import alone
 from fallwise.analysis.money import SECONDS_PER_MONTH, rent_usd_per_s
 from fallwise.analysis.predict import Prediction
-from fallwise.analysis.sample import Sample, collect, estimate, warmup
+from fallwise.analysis.questions import by_question
+from fallwise.analysis.sample import Json, Sample, collect, warmup
+from fallwise.draw import stream
+from fallwise.planning.again import again, unlimited
+from fallwise.planning.volume import Rent, Side, pays_from, pays_in
 from fallwise.scenario import Scenario, Tier
 from fallwise.scenario.traffic import Profile
 from fallwise.tables import Floats
 
-__all__ = ["Rent", "Side", "breakeven", "pays_from", "peak_factor"]
+__all__ = ["breakeven", "peak_factor"]
 
-POINTS = 41
+POINTS: Final = 41
 """Volumes on the printed curve."""
+DRAWS: Final = 400
+"""Resamples that an interval is made of."""
 
-
-@dataclass(frozen=True)
-class Rent:
-    """One rented tier: what a unit (a replica, or an agent) costs and can do in a month."""
-
-    name: str
-    usd_per_month: float
-    requests_per_month: float
-    """How many requests to the cascade keep one unit as busy as it may be; inf if none come."""
-
-    def units(self, volume: Floats) -> Floats:
-        """Return how many whole units a monthly volume needs, at least one."""
-        return np.maximum(1.0, np.ceil(volume / self.requests_per_month * (1 - 1e-12)))
-
-
-@dataclass(frozen=True)
-class Side:
-    """One way of serving the traffic: so much by use, so much by the month, and what is rented."""
-
-    usage_usd: float
-    upkeep_usd: float
-    rents: tuple[Rent, ...]
-
-    def monthly_usd(self, volume: Floats) -> Floats:
-        """Return what a month costs at each volume of requests."""
-        rent = sum(rent.units(volume) * rent.usd_per_month for rent in self.rents)
-        return volume * self.usage_usd + self.upkeep_usd + rent
-
-    @property
-    def full_usd(self) -> float:
-        """Return a request's cost at volumes so large that whole units do not matter."""
-        return self.usage_usd + sum(r.usd_per_month / r.requests_per_month for r in self.rents)
-
-    @property
-    def fixed_usd(self) -> float:
-        """Return the most that a month can cost beyond full_usd a request."""
-        return self.upkeep_usd + sum(rent.usd_per_month for rent in self.rents)
+Number = Callable[["_World", Floats], float]
+"""A number of a world, where its batches count so often."""
 
 
 def breakeven(prediction: Prediction, utilisation: float = 0.7) -> dict[str, Any]:
     """Return from which volume on the cascade is cheaper than its frontier alone, and the curve.
 
-    requests_per_month is an estimate, its interval that of the calls' saving per request (paired,
-    the same requests); None with `why` where it never pays. A `high` of None has no end.
+    requests_per_month is an estimate; None, with `why`, where it never pays. A `high` of None has
+    no end. pays_in has all ranges of volume in which it pays: whole units can make several.
+    with_wrong_answers has the same, each shipped wrong answer counted at its segment's stakes;
+    None where no segment has any.
     """
-    cuts = warmup(prediction)
-    cascade = collect(prediction, cuts)
-    frontier = collect(alone(prediction, prediction.scenario.frontier), cuts)
-    ours, theirs = _side(cascade, utilisation), _side(frontier, utilisation)
-    saving = estimate(frontier.column("cost_usd") - cascade.column("cost_usd"), cascade.column("n"))
-    assert saving is not None and saving["value"] is not None
-    found: dict[str, float | None] = {"value": pays_from(ours, theirs, 0.0)}
-    for end, other in (("low", "high"), ("high", "low")):
-        bound = saving[other]
-        shift = math.nan if bound is None else bound - saving["value"]
-        found[end] = None if math.isnan(shift) else pays_from(ours, theirs, shift)
-    rate = cascade.ratio("n", "gap_s")
+    scenario = prediction.scenario
+    worlds = _worlds(prediction, utilisation)
+    ours, theirs = worlds[0].sides(worlds[0].whole)
+
+    def estimate(number: Number) -> Json:
+        """Return a number of the run; what other questions would have given is in its interval."""
+        return _outer([world.estimate(number) for world in worlds])
+
+    pays = estimate(lambda world, w: pays_from(*world.sides(w)))
+    rate = collect(prediction, warmup(prediction)).ratio("n", "gap_s")
     now = 0.0 if rate is None else (rate["value"] or 0.0) * SECONDS_PER_MONTH
+    staked = any(segment.wrong_answer_usd for segment in scenario.traffic.segments)
     return {
-        "requests_per_month": found if found["value"] is not None else None,
-        "why": None if found["value"] is not None else _why(ours, theirs),
-        "monthly": _curve(ours, theirs, found["value"], now),
+        **_answer(scenario, ours, theirs, pays),
+        "with_wrong_answers": _with_stakes(worlds[0], estimate) if staked else None,
         "requests_per_month_now": now,
-        "call_saving_usd": saving,
+        "monthly": _curve(ours, theirs, pays["value"], now),
+        "call_saving_usd": estimate(
+            lambda x, w: x.mean(1, "cost_usd", w) - x.mean(0, "cost_usd", w)
+        ),
+        "quality": estimate(lambda world, w: world.mean(0, "correct", w)),
+        "quality_frontier_only": estimate(lambda world, w: world.mean(1, "correct", w)),
+        "kept_share": {"simulated": estimate(_World.kept), "needed": estimate(_World.needed)},
+        "frontier": scenario.tiers[scenario.frontier].name,
         "upkeep_usd_per_month": ours.upkeep_usd,
         "utilisation": utilisation,
-        "peak_factor": peak_factor(cascade.scenario),
-        "kept_share": _kept_share(cascade, frontier),
+        "peak_factor": peak_factor(scenario),
+        "sides": {"cascade": _plain(ours), "frontier_only": _plain(theirs)},
     }
 
 
-def pays_from(ours: Side, theirs: Side, shift_usd: float) -> float | None:
-    """Return the smallest monthly volume from which on `ours` never costs more than `theirs`.
+def _worlds(prediction: Prediction, utilisation: float) -> list[_World]:
+    """Return the run in batches and, where questions come again, in groups of questions."""
+    free = again(prediction, unlimited(prediction.scenario))
+    frontier = alone(free, prediction.scenario.frontier)
+    cuts = warmup(free)
+    samples = [collect(run, cuts) for run in (free, frontier)]
+    worlds = [_World(samples[0], samples[1], utilisation, prediction.seed)]
+    grouped = [
+        by_question(*pair) for pair in ((free, cuts, samples[0]), (frontier, cuts, samples[1]))
+    ]
+    if grouped[0] is not None and grouped[1] is not None:
+        worlds.append(_World(grouped[0], grouped[1], utilisation, prediction.seed))
+    return worlds
 
-    shift_usd is added to the saving of each request. None if there is no such volume. Units come
-    in steps, so the totals may cross more than once: the last crossing counts.
-    """
-    slope = theirs.full_usd - ours.full_usd + shift_usd
-    if slope <= 0:
-        return None
-    # Whole units cost at most one unit more than their share: beyond this volume it always pays.
-    furthest = ours.fixed_usd / slope
-    steps = [np.array([0.0, furthest])]
-    for rent in (*ours.rents, *theirs.rents):
-        if math.isfinite(rent.requests_per_month):
-            count = min(int(furthest / rent.requests_per_month), 1_000_000)
-            steps.append(np.arange(1, count + 1) * rent.requests_per_month)
-    at = np.unique(np.concatenate(steps))
-    low, high = at[:-1], at[1:]
-    # Within a step the units are those at its upper end, and the saving is a straight line.
-    gain = theirs.usage_usd - ours.usage_usd + shift_usd
-    base = (theirs.monthly_usd(high) - theirs.usage_usd * high) - (
-        ours.monthly_usd(high) - ours.usage_usd * high
-    )
-    losing = np.flatnonzero((base + gain * low < 0) | (base + gain * high < -1e-9))
-    if not len(losing):
-        return 0.0
-    last = losing[-1]
-    if gain > 0 and base[last] + gain * high[last] >= 0:
-        return float(min(high[last], max(low[last], -base[last] / gain)))
-    return float(high[last])
+
+def _answer(scenario: Scenario, ours: Side, theirs: Side, pays: Json) -> dict[str, Any]:
+    ranges = [
+        {"from": begin, "to": end if math.isfinite(end) else None}
+        for begin, end in pays_in(ours, theirs)
+    ]
+    if pays["value"] is not None and len(scenario.tiers) > 1:
+        return {"requests_per_month": pays, "why": None, "pays_in": ranges}
+    why = _why(scenario, ours, theirs, ranges)
+    # A resample that pays says that the run is too short to be sure that it never does.
+    unsure = pays["value"] is None and pays["low"] is not None
+    why += "; but this run is too short to be sure" if unsure else ""
+    return {"requests_per_month": None, "why": why, "pays_in": ranges}
+
+
+def _with_stakes(world: _World, estimate: Callable[[Number], Json]) -> dict[str, Any]:
+    ours, theirs = world.sides(world.whole, stakes=True)
+    pays = estimate(lambda world, w: pays_from(*world.sides(w, stakes=True)))
+    usd = [world.mean(side, "stakes_usd", world.whole) for side in (0, 1)]
+    return _answer(world.samples[0].scenario, ours, theirs, pays) | {
+        "wrong_answers_usd": {"cascade": usd[0], "frontier_only": usd[1]}
+    }
 
 
 def peak_factor(scenario: Scenario) -> float:
@@ -137,20 +122,105 @@ def peak_factor(scenario: Scenario) -> float:
     return 1.0
 
 
-def _side(sample: Sample, utilisation: float) -> Side:
-    scenario, n = sample.scenario, sample.total["n"]
-    usage = sample.column("cost_usd").sum() / n
-    rents = []
-    for k, tier in enumerate(scenario.tiers):
-        rent = rent_usd_per_s(tier)
-        if not rent:
-            continue
-        units, slots = _units(tier)
-        work_s = sample.column(f"tier{k}.work_s").sum() / n * peak_factor(scenario)
-        room_s = SECONDS_PER_MONTH * utilisation * slots
-        each = room_s / work_s if work_s else math.inf
-        rents.append(Rent(tier.name, rent * SECONDS_PER_MONTH / units, each))
-    return Side(float(usage), scenario.money.upkeep_usd_per_month, tuple(rents))
+class _World:
+    """Both ways of serving the same requests, as functions of how often each batch counts."""
+
+    def __init__(self, cascade: Sample, frontier: Sample, utilisation: float, seed: int):
+        self.samples = cascade, frontier
+        self.utilisation = utilisation
+        self.n = cascade.column("n")
+        self.whole = np.ones(len(self.n))
+        self.weights = _weights(len(self.n), stream(seed, "breakeven"))
+        self.columns: dict[tuple[int, str], Floats] = {}
+
+    def estimate(self, number: Number) -> Json:
+        """Return a number of this world and its weights; None stands for no end, and for never."""
+        drawn = [number(self, weight) for weight in self.weights]
+        ends = [math.nan, math.nan]
+        if len(drawn) > 1:
+            ends = np.quantile(drawn, [0.025, 0.975], method="inverted_cdf").tolist()
+        found = zip(("value", "low", "high"), [number(self, self.whole), *ends], strict=True)
+        return {name: float(x) if math.isfinite(x) else None for name, x in found}
+
+    def mean(self, side: int, name: str, weight: Floats) -> float:
+        """Return a request's part of a sum: side 0 is the cascade, 1 its frontier alone."""
+        if (side, name) not in self.columns:
+            self.columns[side, name] = self.samples[side].column(name)
+        return float(weight @ self.columns[side, name] / (weight @ self.n))
+
+    def sides(self, weight: Floats, stakes: bool = False) -> tuple[Side, Side]:
+        """Return the cascade and the frontier alone."""
+        return self._side(0, weight, stakes), self._side(1, weight, stakes)
+
+    def _side(self, side: int, weight: Floats, stakes: bool) -> Side:
+        scenario = self.samples[side].scenario
+        usage = self.mean(side, "cost_usd", weight)
+        if stakes:
+            usage += self.mean(side, "stakes_usd", weight)
+        rents = []
+        for k, tier in enumerate(scenario.tiers):
+            rent = rent_usd_per_s(tier)
+            if rent:
+                units, slots = _units(tier)
+                work_s = max(0.0, self.mean(side, f"tier{k}.work_s", weight))
+                work_s *= peak_factor(scenario) if tier.kind != "cache" else 0.0
+                room_s = SECONDS_PER_MONTH * self.utilisation * slots
+                each = room_s / work_s if work_s else math.inf
+                rents.append(Rent(tier.name, rent * SECONDS_PER_MONTH / units, each))
+        return Side(usage, scenario.money.upkeep_usd_per_month, tuple(rents))
+
+    def kept(self, weight: Floats) -> float:
+        """Return the share of requests that never reach the frontier."""
+        k = self.samples[0].scenario.frontier
+        return 1 - self.mean(0, f"tier{k}.visits", weight)
+
+    def needed(self, weight: Floats) -> float:
+        """Return the share that must be kept for a request to cost no more than the frontier's.
+
+        Every request pays for what stands before the frontier, rent of busy units included, and
+        those that are kept save a frontier call: (c_cheap + c_verify) / c_frontier. People after
+        the frontier are left out. inf where the frontier costs nothing.
+        Source: Chen, Zaharia and Zou, FrugalGPT (2023), section 3, solved for the kept share.
+        """
+        ours, theirs = self.sides(weight)
+        scenario = self.samples[0].scenario
+        after = {tier.name for tier in scenario.tiers[scenario.frontier :]}
+        calls = [
+            self.mean(0, f"tier{k}.cost_usd", weight)
+            for k, tier in enumerate(scenario.tiers)
+            if tier.name in after
+        ]
+        rent = sum(
+            rent.usd_per_month / rent.requests_per_month
+            for rent in ours.rents
+            if rent.name not in after
+        )
+        call = theirs.full_usd
+        return (ours.usage_usd - sum(calls) + rent) / call if call else math.inf
+
+
+def _weights(batches: int, chance: np.random.Generator) -> Floats:
+    """Return (DRAWS, batches) how often each batch counts in a resample; none of a single one.
+
+    Few batches are alike by chance, so resamples are drawn apart as Student's t would have it.
+    Source: Efron and Tibshirani, An Introduction to the Bootstrap (1993), sections 8 and 12.
+    """
+    from scipy.stats import norm, t
+
+    if batches < 2:
+        return np.empty((0, batches))
+    drawn = chance.multinomial(batches, np.full(batches, 1 / batches), DRAWS)
+    wider = t.ppf(0.975, batches - 1) / norm.ppf(0.975) * math.sqrt(batches / (batches - 1))
+    weights: Floats = 1 + wider * (drawn - 1)
+    return weights
+
+
+def _outer(estimates: list[Json]) -> Json:
+    """Return the first of the estimates, with an interval that holds those of all."""
+    lows, highs = ([one[end] for one in estimates] for end in ("low", "high"))
+    low = None if None in lows else min(x for x in lows if x is not None)
+    high = None if None in highs else max(x for x in highs if x is not None)
+    return {"value": estimates[0]["value"], "low": low, "high": high}
 
 
 def _units(tier: Tier) -> tuple[int, int]:
@@ -160,18 +230,27 @@ def _units(tier: Tier) -> tuple[int, int]:
     return tier.replicas or 1, tier.slots or 1
 
 
-def _why(ours: Side, theirs: Side) -> str:
-    if ours.usage_usd >= theirs.usage_usd:
-        return (
-            f"its calls cost ${ours.usage_usd:.4g} a request and frontier-only "
-            f"${theirs.usage_usd:.4g}: more volume loses more"
-        )
-    names = ", ".join(rent.name for rent in ours.rents)
-    return (
-        f"its calls save ${theirs.usage_usd - ours.usage_usd:.4g} a request, but the rented "
-        f"capacity that it needs for a request ({names}) costs "
-        f"${ours.full_usd - ours.usage_usd:.4g}"
-    )
+def _why(scenario: Scenario, ours: Side, theirs: Side, ranges: list[dict[str, Any]]) -> str:
+    """Return why there is no volume from which on it pays."""
+    name = scenario.tiers[scenario.frontier].name
+    if len(scenario.tiers) == 1:
+        return f"there is no cascade: {name} is its only tier"
+    loses = ours.full_usd > theirs.full_usd
+    rest = "more volume loses more" if loses else "there is no saving to pay anything else"
+    why = f"a request costs {_parts(ours)}, and with {name} alone {_parts(theirs)}: {rest}"
+    if ranges:
+        begin, end = ranges[-1]["from"], ranges[-1]["to"]
+        why = f"it does between {begin:,.0f} and {end:,.0f} requests a month, not beyond: {why}"
+    return why
+
+
+def _parts(side: Side) -> str:
+    """Return a request's cost at large volumes, in words."""
+    rent = side.full_usd - side.usage_usd
+    if not side.rents:
+        return f"${side.full_usd:.4g}"
+    names = ", ".join(unit.name for unit in side.rents)
+    return f"${side.full_usd:.4g} (${rent:.4g} of it for the rented capacity of {names})"
 
 
 def _curve(ours: Side, theirs: Side, found: float | None, now: float) -> list[dict[str, float]]:
@@ -184,24 +263,19 @@ def _curve(ours: Side, theirs: Side, found: float | None, now: float) -> list[di
     ]
 
 
-def _kept_share(cascade: Sample, frontier: Sample) -> dict[str, Any]:
-    """Return the share of requests that never reach the frontier, simulated, and the least of it.
-
-    Source of the closed form: every request pays for what stands before the frontier, and those
-    that are kept save a frontier call, so the kept share must be at least (c_cheap + c_verify) /
-    c_frontier (FrugalGPT, Chen, Zaharia and Zou, 2023, section 3).
-    """
-    k = cascade.scenario.frontier
-    before = cascade.column("cost_usd") - cascade.column(f"tier{k}.cost_usd")
-    people = [
-        cascade.column(f"tier{j}.cost_usd")
-        for j, tier in enumerate(cascade.scenario.tiers)
-        if j > k and tier.kind == "human"
-    ]
-    cheap = (before - sum(people)).sum() / cascade.total["n"]
-    call = frontier.column("cost_usd").sum() / frontier.total["n"]
-    kept = cascade.total["n"] - cascade.total[f"tier{k}.visits"]
+def _plain(side: Side) -> dict[str, Any]:
+    """Return what the month's cost is made of, ready for JSON."""
     return {
-        "simulated": kept / cascade.total["n"],
-        "needed": None if not call else cheap / call,
+        "usage_usd": side.usage_usd,
+        "upkeep_usd_per_month": side.upkeep_usd,
+        "rented": [
+            {
+                "name": rent.name,
+                "usd_per_month": rent.usd_per_month,
+                "requests_per_month": rent.requests_per_month
+                if math.isfinite(rent.requests_per_month)
+                else None,
+            }
+            for rent in side.rents
+        ],
     }

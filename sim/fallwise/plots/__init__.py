@@ -4,14 +4,18 @@ A tier has one colour through all figures, the cheapest the lightest; a path has
 last tier on it. Titles say what the figure shows; what was assumed stands below it.
 """
 
+from fallwise.plots.answer import answer
 from fallwise.plots.calibration import Scored, reliability_diagram
 from fallwise.plots.latency import latency_by_path
 from fallwise.plots.money import quality_against_cost
 from fallwise.plots.shares import tier_hits
 from fallwise.plots.style import save
+from fallwise.plots.volume import cost_against_volume
 
 __all__ = [
     "Scored",
+    "answer",
+    "cost_against_volume",
     "latency_by_path",
     "quality_against_cost",
     "reliability_diagram",

@@ -40,7 +40,8 @@ CACHE_KEYS = ("capacity", "ttl_s", "lookup_s", "false_hit_rate", "filled_by", "u
 COMMON = {"name", "kind", "local", "usd_per_request"}
 ONLY = {
     **dict.fromkeys(CACHE_KEYS, ("cache",)),
-    **dict.fromkeys(("replicas", "slots", "replica_usd_per_hour"), ("rules", "pool")),
+    **dict.fromkeys(("replicas", "slots"), ("rules", "pool")),
+    "replica_usd_per_hour": ("cache", "rules", "pool"),
     "concurrency": ("api",),
     **dict.fromkeys(("agents", "agent_usd_per_hour"), ("human",)),
 }

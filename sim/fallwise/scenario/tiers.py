@@ -140,6 +140,7 @@ class Tier(Model):
     bill_timeouts: bool = True
     """A call that timed out in service is paid for."""
     replica_usd_per_hour: NotNegative = 0.0
+    """Rent of each replica, busy or not; a cache is one replica."""
     agent_usd_per_hour: NotNegative = 0.0
 
     @property

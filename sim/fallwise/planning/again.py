@@ -1,0 +1,51 @@
+"""The same requests and decisions once more, under other numbers of servers or other traffic."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+
+from fallwise.analysis.predict import Prediction
+from fallwise.analysis.settle import settle
+from fallwise.engines import plan, simulate
+from fallwise.scenario import Scenario, override
+
+__all__ = ["MOST", "again", "sized", "unlimited"]
+
+MOST: Final = 1_000_000
+"""As many servers as nobody ever waits for."""
+
+KEYS: Final = {"rules": "replicas", "pool": "replicas", "human": "agents", "api": "concurrency"}
+
+
+def again(prediction: Prediction, scenario: Scenario, traffic: float = 1.0) -> Prediction:
+    """Return what would happen to the prediction's requests, at so many times their rate.
+
+    The scenario may differ from the prediction's in what the engines and prices know.
+    """
+    runs = [_again(run, scenario, traffic) for run in prediction.runs]
+    return replace(runs[0], further=tuple(runs[1:]))
+
+
+def _again(run: Prediction, scenario: Scenario, traffic: float) -> Prediction:
+    requests = run.requests
+    if traffic != 1:
+        arrival_ns = np.rint(requests.arrival_ns / traffic).astype(np.int64)
+        requests = replace(requests, arrival_ns=arrival_ns)
+    outcomes = simulate(plan(scenario), requests, run.decisions, run.engine)
+    settled = settle(scenario, requests, run.decisions, outcomes)
+    return Prediction(scenario, requests, run.decisions, settled, run.seed, run.engine)
+
+
+def sized(scenario: Scenario) -> dict[str, str]:
+    """Return the key of the number of servers of each tier that has one."""
+    return {t.name: KEYS[t.kind] for t in scenario.tiers if t.servers is not None}
+
+
+def unlimited(scenario: Scenario) -> Scenario:
+    """Return the scenario with servers for everybody."""
+    return override(
+        scenario, {f"tiers.{name}.{key}": MOST for name, key in sized(scenario).items()}
+    )

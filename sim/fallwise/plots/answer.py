@@ -1,0 +1,20 @@
+"""The figures of the commands that plan, made of nothing but their summaries."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from fallwise.plots.style import Summary
+from fallwise.plots.volume import cost_against_volume
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["answer"]
+
+
+def answer(summary: Summary) -> Iterator[tuple[str, Figure]]:
+    """Yield the figures of a planning command's summary, with their names; of others, none."""
+    if summary["command"] == "breakeven":
+        yield "cost-volume", cost_against_volume(summary)

@@ -1,0 +1,115 @@
+"""What a month costs, by how many requests come in it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from fallwise.planning.volume import Rent, Side
+from fallwise.plots.style import GREY, Summary, frame, note, usd
+from fallwise.tables import Floats
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["cost_against_volume"]
+
+LOOK: Final[dict[str, dict[str, Any]]] = {
+    "cascade": {"color": "black", "linewidth": 2.0, "label": "this cascade"},
+    "frontier_only": {"color": "#1f78b4", "linewidth": 2.0, "linestyle": "--"},
+}
+
+
+def cost_against_volume(summary: Summary) -> Figure:
+    """Return both monthly totals against volume, and where the cascade is the cheaper one.
+
+    The summary is that of `breakeven`. Where no more than a few dozen whole units are rented,
+    their steps are seen.
+    """
+    busy = f"Rented units are at most {100 * summary['utilisation']:g} % busy."
+    below = note(summary, busy, "Dollars and requests are on logarithmic scales.", money=True)
+    volume = _volumes(summary)
+    with frame(_title(summary), below, 4.8) as (figure, page):
+        ax = page.subplots()
+        for name, plain in summary["sides"].items():
+            look = LOOK[name]
+            if name == "frontier_only":
+                look = look | {"label": f"{summary['frontier']} alone"}
+            ax.plot(volume, _side(plain).monthly_usd(volume), **look)
+        _ranges(ax, summary, volume)
+        ax.set_xscale("log")
+        ax.set_xlim(volume[0], volume[-1])
+        if any(line.get_ydata().max() > 0 for line in ax.lines):  # type: ignore[union-attr]
+            ax.set_yscale("log")
+        now = summary["requests_per_month_now"]
+        if now:
+            ax.axvline(
+                now, color=GREY, linewidth=1.2, linestyle=":", label="this scenario's traffic"
+            )
+        ax.set_xlabel("requests a month")
+        ax.set_ylabel("US dollars a month")
+        page.legend(*ax.get_legend_handles_labels(), loc="outside lower left", ncols=2)
+    return figure
+
+
+def _side(plain: dict[str, Any]) -> Side:
+    rents = [
+        Rent(one["name"], one["usd_per_month"], one["requests_per_month"] or np.inf)
+        for one in plain["rented"]
+    ]
+    return Side(plain["usage_usd"], plain["upkeep_usd_per_month"], tuple(rents))
+
+
+def _volumes(summary: Summary) -> Floats:
+    """Return volumes over the printed range, with both ends of every step that can be seen."""
+    ends = [summary["monthly"][at]["requests_per_month"] for at in (0, -1)]
+    found = [np.geomspace(ends[0], ends[1], 400)]
+    for plain in summary["sides"].values():
+        for rent in _side(plain).rents:
+            if np.isfinite(rent.requests_per_month):
+                steps = rent.steps(min(ends[1], 300 * rent.requests_per_month))
+                found += [steps * (1 - 1e-9), steps * (1 + 1e-9)]
+    volume = np.unique(np.concatenate(found))
+    seen: Floats = volume[(volume >= ends[0]) & (volume <= ends[1])]
+    return seen
+
+
+def _ranges(ax: Axes, summary: Summary, volume: Floats) -> None:
+    """Shade where the cascade pays, and draw the interval of where that begins for good."""
+    label = "the cascade is not dearer"
+    for one in summary["pays_in"]:
+        end = volume[-1] if one["to"] is None else one["to"]
+        if end > volume[0] and one["from"] < volume[-1]:
+            ax.axvspan(
+                max(one["from"], volume[0]), end, color="#2a9d3a", alpha=0.13, lw=0, label=label
+            )
+            label = ""
+    pays = summary["requests_per_month"]
+    if pays and pays["value"] and pays["low"] is not None:
+        high = volume[-1] if pays["high"] is None else pays["high"]
+        look: dict[str, Any] = {
+            "color": "#2a9d3a",
+            "linewidth": 3,
+            "zorder": 4,
+            "solid_capstyle": "butt",
+        }
+        at = _side(summary["sides"]["cascade"]).monthly_usd(np.array([pays["value"]]))[0]
+        ax.plot(pays["value"], at, "o", color="#2a9d3a", markersize=9, markeredgecolor="white")
+        ax.plot([pays["low"], high], [at, at], label="from here on it pays, 95 % interval", **look)
+
+
+def _title(summary: Summary) -> str:
+    pays = summary["requests_per_month"]
+    if pays is None:
+        return "There is no volume from which on the cascade pays"
+    if not pays["value"]:
+        return "The cascade pays from the first request on"
+    now = summary["requests_per_month_now"]
+    words = f"The cascade pays from {pays['value']:,.0f} requests a month on"
+    if not now:
+        return words
+    side = _side(summary["sides"]["cascade"]), _side(summary["sides"]["frontier_only"])
+    totals = [float(one.monthly_usd(np.array([now]))[0]) for one in side]
+    return f"{words}; now, at {now:,.0f}, it is {usd(totals[0])} against {usd(totals[1])}"

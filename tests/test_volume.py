@@ -1,0 +1,55 @@
+import math
+
+import numpy as np
+import pytest
+from fallwise.planning.volume import Rent, Side, pays_from, pays_in
+from fallwise.tables import Floats
+
+
+def side(usage: float, upkeep: float = 0.0, *rents: tuple[float, float]) -> Side:
+    return Side(usage, upkeep, tuple(Rent("pool", usd, each) for usd, each in rents))
+
+
+def looked_at(ours: Side, theirs: Side, volume: Floats) -> list[tuple[float, float]]:
+    """Return the ranges by looking at every volume of a fine grid."""
+    pays = ours.monthly_usd(volume) <= theirs.monthly_usd(volume) + 1e-9
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], pays, [False]]).astype(int)))
+    return [(volume[a], volume[b - 1]) for a, b in edges.reshape(-1, 2)]
+
+
+def test_two_lines_cross_once() -> None:
+    assert pays_from(side(1.0, 50.0), side(2.0)) == pytest.approx(50.0)
+    assert pays_in(side(2.0), side(1.0)) == []
+    assert pays_from(side(1.0), side(1.0)) == 0.0
+    assert pays_from(side(1.0, 5.0), side(1.0)) == math.inf
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        (side(0.0, 10.0, (50.0, 60.0)), side(1.0)),
+        (side(0.5, 0.0, (20.0, 100.0), (9.0, 33.0)), side(0.0, 0.0, (80.0, 70.0))),
+        (side(1.0, 20.0), side(0.0, 0.0, (100.0, 120.0))),
+        (side(1.0, 5.0), side(0.2, 0.0, (60.0, 90.0))),
+    ],
+)
+def test_the_ranges_are_those_that_a_fine_grid_shows(ours: Side, theirs: Side) -> None:
+    volume = np.linspace(0.001, 4000, 4_000_001)
+    seen = looked_at(ours, theirs, volume)
+    found = [pair for pair in pays_in(ours, theirs) if pair[0] < 4000]
+    assert len(seen) == len(found) > 0
+    for (a, b), (begin, end) in zip(seen, found, strict=True):
+        assert a == pytest.approx(begin, abs=0.002)
+        assert b == pytest.approx(min(end, 4000), abs=0.002)
+
+
+def test_the_last_crossing_counts_when_steps_make_several() -> None:
+    ours, theirs = side(0.0, 10.0, (50.0, 60.0)), side(1.0)
+    ranges = pays_in(ours, theirs)
+    assert len(ranges) > 1
+    assert pays_from(ours, theirs) == ranges[-1][0]
+
+
+def test_millions_of_units_are_a_straight_line() -> None:
+    ours, theirs = side(0.0, 1e9, (1.0, 1.0)), side(1.1)
+    assert pays_from(ours, theirs) == pytest.approx(1e10, rel=1e-3)
