@@ -28,10 +28,22 @@ HOMES = {
     "uvicorn": {"gateway", "cli"},
     "aiohttp": {"gateway"},
     "locust": set(),
+    "optuna": {"planning"},
     "time": {"gateway"},
     "random": {"draw"},
 }
-SLOW = {"seaborn", "matplotlib", "pandas", "pyarrow", "numba", "simpy", "sklearn", "rich", "dask"}
+SLOW = {
+    "seaborn",
+    "matplotlib",
+    "pandas",
+    "pyarrow",
+    "numba",
+    "simpy",
+    "sklearn",
+    "rich",
+    "dask",
+    "optuna",
+}
 
 
 class Module(NamedTuple):

@@ -18,7 +18,7 @@ from fallwise.scenario.traffic import Trace
 from fallwise.tables import Floats, Int64s, RequestTable
 from fallwise.tables.files import read_rows
 
-__all__ = ["Half", "halves", "whole"]
+__all__ = ["Half", "first", "halves", "whole"]
 
 APART: Final = 104_729
 """Added to the seed for the other half of synthetic requests."""
@@ -97,6 +97,11 @@ def whole(scenario: Scenario, seed: int) -> Half:
     else:
         question = questions(scenario, seed, len(requests))
     return Half(requests, question, _weights(scenario, requests, once))
+
+
+def first(scenario: Scenario, half: Half, n: int) -> Half:
+    """Return the first n requests of a half, all of them where it has no more."""
+    return half if len(half) <= n else _part(scenario, half, np.arange(len(half)) < n)
 
 
 def _has_splits(scenario: Scenario) -> bool:

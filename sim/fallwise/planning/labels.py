@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 
 from fallwise.planning.pick import Goal, Pick, pick
-from fallwise.planning.side import Side
+from fallwise.planning.side import Ways
 
 __all__ = ["WITHIN", "labels_needed"]
 
@@ -19,7 +19,7 @@ WITHIN: Final = 0.01
 
 
 def labels_needed(
-    goal: Goal, tuning: Side, reporting: Side, chance: np.random.Generator
+    goal: Goal, tuning: Ways, reporting: Ways, chance: np.random.Generator, labels: int
 ) -> dict[str, Any]:
     """Return what picks from fewer labels come to on the reporting half, and how many are needed.
 
@@ -27,10 +27,11 @@ def labels_needed(
     as a share) between what the pick promised and what came, and how often it missed its goal.
     needed: the labels from which promised and real quality differ by less than WITHIN, by the
     square-root law from the largest number tried where that is more. The reporting half's own
-    chance is taken out.
+    chance is taken out. A search is not done again: fewer labels choose among what it found. labels
+    of 0: nothing was tuned.
     """
     numbers, block = np.unique(tuning.half.question, return_inverse=True)
-    if tuning.fork is None:
+    if not labels:
         return {"tried": [], "needed": None}
     sizes = [n for n in SIZES if n <= len(numbers)]
     tried = []
@@ -50,7 +51,7 @@ def labels_needed(
     return {"tried": tried, "needed": enough[0] if enough else more}
 
 
-def _came(goal: Goal, picks: list[Pick | None], reporting: Side) -> dict[str, Any]:
+def _came(goal: Goal, picks: list[Pick | None], reporting: Ways) -> dict[str, Any]:
     """Return how far what the picks promised is from what they come to on the reporting half."""
     weight = reporting.half.weight
     alone = float(np.average(reporting.frontier[0], weights=weight))

@@ -10,14 +10,14 @@ import numpy as np
 from fallwise.analysis.money import call_usd, rent_usd_per_s
 from fallwise.analysis.quality import Fork
 from fallwise.planning.pick import Goal, candidates, pick
-from fallwise.planning.side import Side
+from fallwise.planning.side import Ways
 from fallwise.scenario import Scenario
 
 __all__ = ["best_pair"]
 
 
 def best_pair(
-    scenario: Scenario, goal: Goal, tuning: Side, reporting: Side
+    scenario: Scenario, goal: Goal, tuning: Ways, reporting: Ways
 ) -> dict[str, Any] | None:
     """Return the best of all pairs of tiers, one threshold on the first, for a goal.
 
@@ -61,7 +61,7 @@ def best_pair(
     }
 
 
-def _fork(scenario: Scenario, side: Side, i: int, j: int) -> tuple[Fork, float]:
+def _fork(scenario: Scenario, side: Ways, i: int, j: int) -> tuple[Fork, float]:
     """Return both ways of every request, and the rent of the two tiers."""
     requests = side.half.requests
     first, second = (call_usd(scenario.tiers[k], requests, k) for k in (i, j))

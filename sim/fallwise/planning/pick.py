@@ -18,7 +18,16 @@ from fallwise.errors import Problem, ScenarioError
 from fallwise.scenario import Scenario
 from fallwise.tables import Bools, Floats, Int64s
 
-__all__ = ["Candidates", "Goal", "Pick", "candidates", "goal_of", "margin_of", "pick"]
+__all__ = [
+    "Candidates",
+    "Goal",
+    "Pick",
+    "candidates",
+    "goal_of",
+    "listed",
+    "margin_of",
+    "pick",
+]
 
 ONE_SIDED: Final = 1.6448536269514722
 """The normal's 95 % point: one side is all that can miss a goal."""
@@ -57,9 +66,10 @@ class Goal:
 
 @dataclass(frozen=True)
 class Candidates:
-    """A curve and, as its last entry, frontier-only (threshold NaN), judged against a goal.
+    """What can be picked and, as its last entry, frontier-only (NaN), judged against a goal.
 
-    threshold, cost_usd_mean, quality  (m,)
+    threshold                (m,)  or, of a search, the number of what was tried
+    cost_usd_mean, quality   (m,)
     room     (m,)  how far the goal is surpassed, in grades or in dollars
     safe     (m,)  the lower end of room's one-sided 95 % interval
     """
@@ -147,20 +157,33 @@ def candidates(
     room = threshold_curve(fork.score, (kept, sent), (kept**2, sent**2), fork.asked, weight)
     mean = np.append(room.quality, np.average(other, weights=weight))
     square = np.append(room.cost_usd_mean, np.average(other**2, weights=weight))
-    n = _independent(question, weight)
-    variance = np.maximum(square - mean**2, 0.0)
-    if goal.usd is None:
-        # That no question went wrong does not mean that none would: one more may have. Only
-        # frontier-only has no difference to itself.
-        variance[: -1 if goal.margin is not None else None] += 1 / n
-    error = np.sqrt(variance / max(n - 1, 1))
     return Candidates(
         np.append(curve.threshold, math.nan),
         np.append(curve.cost_usd_mean + rent_usd, np.average(frontier[1], weights=weight)),
         np.append(curve.quality, np.average(frontier[0], weights=weight)),
         mean,
-        mean - ONE_SIDED * error,
+        mean - ONE_SIDED * _error(goal, mean, square, _independent(question, weight)),
     )
+
+
+def listed(
+    goal: Goal,
+    ways: tuple[Floats, Floats],
+    frontier: tuple[Floats, Floats],
+    question: Int64s,
+    weight: Floats,
+) -> Candidates:
+    """Return ways by their number, and frontier-only, judged against a goal.
+
+    ways: quality and cost, (m, n) arrays, rent included; the rest as in candidates.
+    """
+    share = weight / weight.sum()
+    quality, cost = (np.vstack([all_, one]) for all_, one in zip(ways, frontier, strict=True))
+    room = _room(goal, quality, cost, frontier[0])
+    mean = room @ share
+    error = _error(goal, mean, room**2 @ share, _independent(question, weight))
+    number = np.append(np.arange(len(quality) - 1.0), math.nan)
+    return Candidates(number, cost @ share, quality @ share, mean, mean - ONE_SIDED * error)
 
 
 def pick(goal: Goal, among: Candidates) -> Pick | None:
@@ -194,6 +217,17 @@ def _room(goal: Goal, quality: Floats, usd: Floats, alone: Floats) -> Floats:
     if goal.quality is not None:
         return quality - goal.quality
     return quality - alone + (goal.margin or 0.0)
+
+
+def _error(goal: Goal, mean: Floats, square: Floats, n: float) -> Floats:
+    """Return the standard error of each mean of room, frontier-only's last."""
+    variance = np.maximum(square - mean**2, 0.0)
+    if goal.usd is None:
+        # That no question went wrong does not mean that none would: one more may have. Only
+        # frontier-only has no difference to itself.
+        variance[: -1 if goal.margin is not None else None] += 1 / n
+    error: Floats = np.sqrt(variance / max(n - 1, 1))
+    return error
 
 
 def _independent(question: Int64s, weight: Floats) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -17,16 +17,35 @@ from fallwise.planning.pick import Candidates, Goal, candidates
 from fallwise.scenario import Scenario
 from fallwise.tables import Floats
 
-__all__ = ["Side", "side_of"]
+__all__ = ["Side", "Ways", "side_of"]
+
+
+class Ways(Protocol):
+    """One half, and what all of it would come to: in each way, at the cheapest and at the frontier.
+
+    cheapest and frontier: quality and cost, (n,) arrays, rent included, as it is in rent_usd, the
+    cascade's own. A way has a number: a threshold, or its place in a list; NaN is frontier-only.
+    """
+
+    @property
+    def half(self) -> Half: ...  # noqa: D102
+    @property
+    def cheapest(self) -> tuple[Floats, Floats]: ...  # noqa: D102
+    @property
+    def frontier(self) -> tuple[Floats, Floats]: ...  # noqa: D102
+    @property
+    def rent_usd(self) -> float: ...  # noqa: D102
+
+    def candidates(self, goal: Goal, rows: Any = slice(None)) -> Candidates:
+        """Return what can be picked, judged by all rows or by some."""
+
+    def at(self, way: float, /) -> tuple[Floats, Floats, Floats]:
+        """Return quality, cost and escalation of every request."""
 
 
 @dataclass(frozen=True)
 class Side:
-    """One half, and what all of it would come to in each way.
-
-    fork is None where no threshold is tuned. cheapest and frontier: quality and cost, (n,) arrays,
-    rent included, as it is in rent_usd, the cascade's own.
-    """
+    """The ways of one threshold, its values; fork is None where no threshold is tuned."""
 
     half: Half
     fork: Fork | None

@@ -1,5 +1,6 @@
-"""Quality against cost for every threshold of one tier, and the threshold to take.
+"""Quality against cost for all that a scenario lets one turn, and the setting to take for a goal.
 
+One threshold: its exact curve. Several, or a router's cuts, or verifiers: what a search finds.
 Chosen on one half of the questions, reported on the other. Cost and quality leave queues, timeouts
 and cached answers out, as `analysis.quality` does; what people wait is simulated with all of them.
 Upkeep is left out: it does not depend on a threshold (`fallwise breakeven` looks at it).
@@ -8,37 +9,52 @@ Upkeep is left out: it does not depend on a threshold (`fallwise breakeven` look
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 
 from fallwise import __version__
-from fallwise.analysis.baselines import accept_all, only
-from fallwise.analysis.bootstrap import bounds, resampled
-from fallwise.analysis.intervals import batch_quantile
-from fallwise.analysis.settle import settle
-from fallwise.analysis.tally import SURE
-from fallwise.analysis.yardsticks import aiq, apgr, by_lot, cpt, oracle
 from fallwise.draw import stream
-from fallwise.engines import plan, simulate
 from fallwise.engines.engine import Engine
 from fallwise.errors import Problem, ScenarioError
-from fallwise.planning.halves import halves, whole
+from fallwise.planning.halves import Half, first, halves, whole
+from fallwise.planning.knobs import knobs_of, said, turned
 from fallwise.planning.labels import labels_needed
 from fallwise.planning.pairs import best_pair
-from fallwise.planning.pick import Candidates, Goal, Pick, pick
-from fallwise.planning.side import Side, side_of
-from fallwise.policies import decide
+from fallwise.planning.pick import Candidates, Goal, pick
+from fallwise.planning.reported import metrics, reported, simulated, weighted
+from fallwise.planning.search import frontier_of, polished, search, tried, wrong_but_sure
+from fallwise.planning.side import Side, Ways, side_of
 from fallwise.scenario import Scenario
-from fallwise.tables import Floats, OutcomeTable
 
-__all__ = ["bend_of", "tune", "tuned_tier"]
+__all__ = ["TRIALS", "bend_of", "tune", "tuned_tier"]
 
+TRIALS: Final = 600
 POINTS: Final = 41
 """Thresholds of the printed curve."""
+SEARCHED: Final = 20_000
+"""A search looks at so many requests of the tuning half; each of its trials runs them twice."""
+REPORTED: Final = 100_000
 Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class _Tuned:
+    """All that can be picked on two halves, and what a way's number stands for.
+
+    put_in gives the scenario with it put in, None for frontier-only; said writes it down.
+    """
+
+    tuning: Ways
+    reporting: Ways
+    put_in: Callable[[float], Scenario | None]
+    said: Callable[[float], Json]
+    curve: list[Json]
+    metrics: Json | None
+    about: Json
+    labels: int
 
 
 def tune(
@@ -47,75 +63,160 @@ def tune(
     tier: str | None = None,
     seed: int | None = None,
     engine: Engine = "compiled",
+    trials: int = TRIALS,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Json:
-    """Return the curve of a tier's threshold, its bend, the pick for a goal, and the yardsticks.
+    """Return the curve of what can be turned, its bend, the pick for a goal, and the yardsticks.
 
-    Without any threshold nothing is tuned: the choice is between the cheapest tier and the
-    frontier, and all questions are reported on. ScenarioError: a tier that has no threshold, or
-    several that have one and none named.
+    With a tier named, or one threshold and nothing else to turn, its curve is exact; otherwise
+    `trials` settings are searched. With nothing to turn the choice is between the cheapest tier and
+    the frontier, and all questions are reported on. ScenarioError: a tier that has no threshold.
     """
     seed = scenario.run.seed if seed is None else seed
-    k = tuned_tier(scenario, tier)
-    if k is None:
-        reporting = side_of(scenario, whole(scenario, seed), None, engine)
-        tuning = reporting
+    if tier is None and len(knobs_of(scenario)) > 1:
+        tuned = _searched(scenario, goal, seed, engine, trials, progress)
     else:
-        tuning, reporting = (side_of(scenario, h, k, engine) for h in halves(scenario, seed))
+        tuned = _one(scenario, goal, tuned_tier(scenario, tier), seed, engine)
+    tuning, reporting = tuned.tuning, tuned.reporting
     among = tuning.candidates(goal)
     chosen = pick(goal, among)
     bend = bend_of(among, tuning)
+    changed = None if chosen is None else tuned.put_in(chosen.threshold)
+    words = {} if chosen is None else tuned.said(chosen.threshold)
     found: Json = {
         "scenario": scenario.name,
         "command": "tune",
         "seed": seed,
         "version": __version__,
         "engine": engine,
-        "tier": None if k is None else scenario.tiers[k].name,
+        **tuned.about,
         "goal": {**vars(goal), "words": goal.words()},
-        "curve": _curve(scenario, k, among, reporting, engine),
-        "bend": None if bend is None else _point(reporting, bend),
-        **_reported(scenario, goal, chosen, reporting, k, seed, engine),
+        "curve": tuned.curve,
+        "bend": None if bend is None else _point(reporting, bend) | tuned.said(bend),
+        **reported(scenario, goal, chosen, changed, words, reporting, seed, engine),
         "best_pair": best_pair(scenario, goal, tuning, reporting),
-        "labels": {
-            "tuned_on": 0 if k is None else tuning.half.labels,
-            "reported_on": reporting.half.labels,
-            **labels_needed(goal, tuning, reporting, stream(seed, "tune.labels")),
-        },
-        "metrics": _metrics(reporting),
+        "labels": {"tuned_on": tuned.labels, "reported_on": reporting.half.labels}
+        | labels_needed(goal, tuning, reporting, stream(seed, "tune.labels"), tuned.labels),
+        "metrics": tuned.metrics,
     }
-    found["tuned"] = None if chosen is None else _tuned(chosen)
+    found["tuned"] = chosen and {"cost_usd_mean": chosen.cost_usd_mean, "quality": chosen.quality}
     found["findings"] = list(_findings(scenario, found, goal))
     return found
 
 
 def tuned_tier(scenario: Scenario, name: str | None) -> int | None:
     """Return the tier whose threshold is tuned, None where no tier has one."""
-    having = [k for k, t in enumerate(scenario.tiers) if t.threshold is not None]
-    names = [scenario.tiers[k].name for k in having]
-    if name is not None:
-        if name not in names:
-            known = ", ".join(names) or "none"
-            rule, remedy = "is no tier with a threshold", f"name one of those that have: {known}"
-            raise ScenarioError(Problem(rule, remedy, value=name, file="--tier"))
-        return scenario.index(name)
-    if len(having) > 1:
-        rule = f"{', '.join(names)} have thresholds"
-        raise ScenarioError(Problem(rule, "name the one to tune", file="--tier"))
-    return having[0] if having else None
+    names = [tier.name for tier in scenario.tiers if tier.threshold is not None]
+    if name is None:
+        return scenario.index(names[0]) if names else None
+    if name not in names:
+        known = ", ".join(names) or "none"
+        rule, remedy = "is no tier with a threshold", f"name one of those that have: {known}"
+        raise ScenarioError(Problem(rule, remedy, value=name, file="--tier"))
+    return scenario.index(name)
 
 
-def bend_of(among: Candidates, side: Side) -> float | None:
-    """Return the threshold at the bend; None where no threshold beats sending requests by lot.
+def _one(scenario: Scenario, goal: Goal, k: int | None, seed: int, engine: Engine) -> _Tuned:
+    """Return every threshold of tier k, exactly."""
+    if k is None:
+        reporting = tuning = side_of(scenario, whole(scenario, seed), None, engine)
+    else:
+        tuning, reporting = (side_of(scenario, h, k, engine) for h in halves(scenario, seed))
+
+    def put_in(threshold: float) -> Scenario | None:
+        if k is None or math.isnan(threshold):
+            return scenario if not math.isnan(threshold) else None
+        tiers = list(scenario.tiers)
+        tiers[k] = tiers[k].model_copy(update={"threshold": threshold})
+        return scenario.model_copy(update={"tiers": tiers})
+
+    areas = None
+    if reporting.fork is not None:
+        curve = reporting.fork.curve(reporting.half.weight)
+        cost = curve.cost_usd_mean + reporting.rent_usd
+        areas = metrics(reporting, curve.escalation_rate, curve.quality, cost)
+    return _Tuned(
+        tuning,
+        reporting,
+        put_in,
+        lambda x: {"threshold": x if math.isfinite(x) else None},
+        [] if k is None else _curve(put_in, tuning.candidates(goal), scenario, reporting, engine),
+        areas,
+        {"tier": None if k is None else scenario.tiers[k].name, "searched": None},
+        0 if k is None else tuning.half.labels,
+    )
+
+
+def _searched(
+    scenario: Scenario,
+    goal: Goal,
+    seed: int,
+    engine: Engine,
+    trials: int,
+    progress: Callable[[int, int], None],
+) -> _Tuned:
+    """Return what a search finds: settings that nothing beats, and the best for the goal."""
+
+    def side(half: Half, most: int) -> Side:
+        return side_of(scenario, first(scenario, half, most), None, engine)
+
+    one, other = halves(scenario, seed)
+    tuning, reporting = side(one, SEARCHED), side(other, REPORTED)
+    knobs = knobs_of(scenario, tuning.half.requests)
+    found = frontier_of(search(scenario, tuning, knobs, trials, seed, engine, progress))
+    settings = [trial.setting for trial in found]
+    ways = tried(scenario, tuning, knobs, settings, engine)
+    start = pick(goal, ways.candidates(goal))
+    if start is not None and not start.frontier_only:
+        best = polished(scenario, tuning, knobs, settings[int(start.threshold)], goal, engine)
+        if best not in settings:
+            settings.append(best)
+            ways = tried(scenario, tuning, knobs, settings, engine)
+    there = tried(scenario, reporting, knobs, settings, engine)
+
+    def put_in(number: float) -> Scenario | None:
+        return None if math.isnan(number) else turned(scenario, knobs, settings[int(number)])
+
+    def words(number: float) -> Json:
+        return dict(said(knobs, None if math.isnan(number) else settings[int(number)]))
+
+    points, requests = [], reporting.half.requests
+    for i in range(len(settings)):
+        outcomes = simulated(put_in(i), scenario, there, engine)
+        visits = outcomes.visit[:, scenario.frontier] != 0
+        points.append(
+            words(i)
+            | _point(there, i)
+            | {"frontier_share": weighted(there, visits)}
+            | {"sojourn_s_p95": float(np.quantile(outcomes.sojourn_s, 0.95))}
+            | {"wrong_but_sure": weighted(there, wrong_but_sure(scenario, requests, outcomes))}
+        )
+    points.sort(key=lambda point: (point["cost_usd_mean"], point["quality"]))
+    share = np.array([point["frontier_share"] for point in points])
+    order = np.argsort(share, kind="stable")
+    quality, cost = (np.array([p[x] for p in points]) for x in ("quality", "cost_usd_mean"))
+    return _Tuned(
+        ways,
+        there,
+        put_in,
+        words,
+        points,
+        # Of settings with equal shares, and of those that get worse, the best so far counts.
+        metrics(there, share[order], np.maximum.accumulate(quality[order]), cost[order]),
+        {"tier": None, "searched": {"trials": trials, "keys": [knob.key for knob in knobs]}},
+        tuning.half.labels,
+    )
+
+
+def bend_of(among: Candidates, side: Ways) -> float | None:
+    """Return the way at the bend; None where none beats sending requests by lot.
 
     Up to the bend a dollar spent on a higher threshold buys more quality than a dollar spent on
     sending more requests, by lot, to the frontier instead of the cheapest tier; beyond it, less.
     So it is the point furthest above the line between those two alone. It does not depend on units
     nor on what else is drawn.
     """
-    weight = side.half.weight
-    q0, c0, q1, c1 = (
-        float(np.average(x, weights=weight)) for x in (*side.cheapest, *side.frontier)
-    )
+    q0, c0, q1, c1 = (weighted(side, x) for x in (*side.cheapest, *side.frontier))
     if c1 <= c0:
         return None
     cost, quality = among.cost_usd_mean[:-1], among.quality[:-1]
@@ -124,34 +225,22 @@ def bend_of(among: Candidates, side: Side) -> float | None:
     return float(among.threshold[best]) if above[best] > 1e-12 else None
 
 
-def _weighted(side: Side, values: Floats) -> float:
-    return float(np.average(values, weights=side.half.weight))
-
-
-def _threshold(value: float) -> float | None:
-    """Return a threshold for JSON: None is frontier-only, or that everything is sent on."""
-    return value if math.isfinite(value) else None
-
-
-def _point(side: Side, threshold: float) -> Json:
-    quality, cost, on = (_weighted(side, x) for x in side.at(threshold))
-    return {
-        "threshold": _threshold(threshold),
-        "cost_usd_mean": cost,
-        "quality": quality,
-        "escalation_rate": on,
-    }
+def _point(side: Ways, way: float) -> Json:
+    quality, cost, on = (weighted(side, x) for x in side.at(way))
+    return {"cost_usd_mean": cost, "quality": quality, "escalation_rate": on}
 
 
 def _curve(
-    scenario: Scenario, k: int | None, among: Candidates, side: Side, engine: Engine
+    put_in: Callable[[float], Scenario | None],
+    among: Candidates,
+    scenario: Scenario,
+    side: Side,
+    engine: Engine,
 ) -> list[Json]:
     """Return thresholds of the tuning half, evenly spread over what they escalate, as reported.
 
     A threshold of None sends every answer on.
     """
-    if k is None:
-        return []
     thresholds = among.threshold[:-1]
     score = side.fork.score[side.fork.asked] if side.fork else np.zeros(0)
     share = np.searchsorted(np.sort(score), thresholds) / max(len(score), 1)
@@ -159,165 +248,13 @@ def _curve(
     rows = np.unique(np.append(near, [0, len(share) - 1]))
     points = []
     for t in thresholds[rows].tolist():
-        sojourn_s = _simulated(scenario, k, t, side, engine).sojourn_s
-        points.append(_point(side, t) | {"sojourn_s_p95": float(np.quantile(sojourn_s, 0.95))})
+        sojourn_s = simulated(put_in(t), scenario, side, engine).sojourn_s
+        points.append(
+            {"threshold": t if math.isfinite(t) else None}
+            | _point(side, t)
+            | {"sojourn_s_p95": float(np.quantile(sojourn_s, 0.95))}
+        )
     return points
-
-
-def _simulated(
-    scenario: Scenario, k: int | None, threshold: float, side: Side, engine: Engine
-) -> OutcomeTable:
-    """Return settled outcomes with queues, timeouts and cache, as the scenario says."""
-    requests = side.half.requests
-    if math.isnan(threshold):
-        frontier = scenario.frontier
-        scenario, requests = only(scenario, frontier), replace(requests, router_ns=None)
-        decisions = accept_all(requests, frontier)
-    else:
-        if k is not None:
-            tiers = list(scenario.tiers)
-            tiers[k] = tiers[k].model_copy(update={"threshold": threshold})
-            scenario = scenario.model_copy(update={"tiers": tiers})
-        decisions = decide(scenario, requests)
-    outcomes = simulate(plan(scenario), requests, decisions, engine)
-    return settle(scenario, requests, decisions, outcomes)
-
-
-def _reported(
-    scenario: Scenario,
-    goal: Goal,
-    chosen: Pick | None,
-    side: Side,
-    k: int | None,
-    seed: int,
-    engine: Engine,
-) -> Json:
-    """Return the pick and the yardsticks on the reporting half, their intervals over questions."""
-    columns = [*side.cheapest, *side.frontier]
-    if chosen is not None:
-        columns += side.at(chosen.threshold)
-    chance = stream(seed, "tune.bootstrap")
-    values = np.column_stack(columns)
-    means = resampled(values, side.half.question, side.half.weight, chance).T
-    (q0, c0, q1, c1), picked = means[:4], means[4:]
-    names = scenario.tiers[scenario.cheapest].name, scenario.tiers[scenario.frontier].name
-    found: Json = {
-        "cheapest_only": {
-            "tier": names[0],
-            "cost_usd_mean": bounds(c0),
-            "quality": bounds(q0),
-        },
-        "frontier_only": {
-            "tier": names[1],
-            "cost_usd_mean": bounds(c1),
-            "quality": bounds(q1),
-        },
-        "pick": None,
-    }
-    if chosen is not None:
-        quality, cost, on = picked
-        outcomes = _simulated(scenario, k, chosen.threshold, side, engine)
-        found["pick"] = {
-            "policy": "frontier_only" if chosen.frontier_only else "cascade",
-            "threshold": _threshold(chosen.threshold),
-            "cost_usd_mean": bounds(cost),
-            "quality": bounds(quality),
-            "escalation_rate": bounds(on),
-            "saving": bounds(1 - cost / c1) if c1.all() else None,
-            "quality_difference": bounds(quality - q1),
-            "wrong_but_sure": _wrong_but_sure(scenario, k, chosen, side),
-            "met": goal.holds(float(quality[0]), float(cost[0]), float(q1[0])),
-            **{
-                f"sojourn_s_p{name}": batch_quantile(outcomes.sojourn_s, q).dict()
-                for name, q in (("50", 0.5), ("95", 0.95), ("99", 0.99))
-            },
-            "quality_simulated": _weighted(side, np.asarray(outcomes.correct, np.float64)),
-        }
-    bar = goal.quality
-    if bar is None and goal.margin is not None:
-        bar = float(q1[0]) - goal.margin
-    at_cost = float(picked[1][0]) if chosen is not None else None
-    found |= _yardsticks(side, [float(x[0]) for x in means[:4]], bar, at_cost)
-    return found
-
-
-def _wrong_but_sure(scenario: Scenario, k: int | None, chosen: Pick, side: Side) -> float | None:
-    """Return the operational risk: the share of all requests shipped wrong with a score above SURE.
-
-    None where no score decides.
-    """
-    if k is None or chosen.frontier_only or side.fork is None:
-        return None
-    fork = side.fork
-    kept = fork.asked & (fork.score >= chosen.threshold)
-    return _weighted(
-        side, (kept & (fork.score > SURE) & (fork.correct[0] < 0.5)).astype(np.float64)
-    )
-
-
-def _yardsticks(side: Side, alone: list[float], bar: float | None, at_cost: float | None) -> Json:
-    """Return requests by lot and the oracle, at the pick's cost and at the quality asked for."""
-    q0, c0, q1, c1 = alone
-    ladder = oracle(
-        (side.cheapest[0], side.frontier[0]),
-        (side.cheapest[1], side.frontier[1]),
-        side.half.weight,
-    )
-
-    def row(share: float | None, cost: float | None, quality: float | None) -> Json | None:
-        if share is None or cost is None:
-            return None
-        saving = 1 - cost / c1 if c1 else None
-        return {
-            "frontier_share": share,
-            "cost_usd_mean": cost,
-            "quality": quality,
-            "saving": saving,
-        }
-
-    best = int(np.argmax(ladder.quality >= ladder.quality.max() - 1e-12))
-    lot = None if at_cost is None or c1 <= c0 else min(1.0, max(0.0, (at_cost - c0) / (c1 - c0)))
-    mixed = None if lot is None else row(lot, c0 + lot * (c1 - c0), q0 + lot * (q1 - q0))
-    steps = (
-        float(ladder.share[best]),
-        float(ladder.cost_usd_mean[best]),
-        float(ladder.quality[best]),
-    )
-    found: Json = {"random_mix": mixed, "oracle": row(*steps), "at_goal": None}
-    if bar is not None:
-        share = by_lot(q0, q1, bar)
-        cost = None if share is None else c0 + share * (c1 - c0)
-        step = ladder.at_quality(bar)
-        found["at_goal"] = {
-            "quality": bar,
-            "random_mix": row(share, cost, bar),
-            "oracle": None if step is None else row(*step, bar),
-        }
-    return found
-
-
-def _metrics(side: Side) -> Json | None:
-    """Return the literature's areas of the curve on the reporting half; None without a curve.
-
-    A threshold's share of strong calls is its escalation rate; the cheap call comes on top.
-    """
-    if side.fork is None:
-        return None
-    curve = side.fork.curve(side.half.weight)
-    (q0, q1) = (_weighted(side, x[0]) for x in (side.cheapest, side.frontier))
-    gap = q1 - q0
-    share, quality = curve.escalation_rate, curve.quality
-    wanted = (0.5, 0.8)
-    return {
-        "apgr": apgr(share, quality, q0, q1) if gap > 0 else None,
-        **{f"cpt_{100 * w:g}": cpt(share, quality, q0, q1, w) if gap > 0 else None for w in wanted},
-        "aiq": aiq(curve.cost_usd_mean + side.rent_usd, quality),
-    }
-
-
-def _tuned(chosen: Pick) -> Json:
-    """Return what the pick promised on the half that it was chosen on."""
-    return {"cost_usd_mean": chosen.cost_usd_mean, "quality": chosen.quality}
 
 
 def _findings(scenario: Scenario, found: Json, goal: Goal) -> Iterator[str]:
@@ -333,8 +270,11 @@ def _findings(scenario: Scenario, found: Json, goal: Goal) -> Iterator[str]:
             f"The goal ({goal.words()}) held on the tuning half, but not on the other one. "
             + ("" if goal.sure else "--sure picks with a margin for that.")
         ).rstrip()
-    if pick["policy"] == "cascade" and found["bend"] is None:
+    cheaper = pick["cost_usd_mean"]["value"] < whole["cost_usd_mean"]["value"]
+    if pick["policy"] == "cascade" and found["bend"] is None and cheaper:
         yield f"No threshold beats sending requests by lot to {name}: its score tells too little."
+    if pick["policy"] == "cascade" and not cheaper:
+        yield f"The pick costs more than {name} alone, which is not good enough for the goal."
     off = abs(pick["quality_simulated"] - pick["quality"]["value"])
     if off > 0.002:
         yield (

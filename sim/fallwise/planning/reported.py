@@ -1,0 +1,176 @@
+"""What was picked, on the half it was not picked on, and what it is measured against there."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from fallwise.analysis.baselines import accept_all, only
+from fallwise.analysis.bootstrap import bounds, resampled
+from fallwise.analysis.intervals import batch_quantile
+from fallwise.analysis.quality import unqueued
+from fallwise.analysis.settle import settle
+from fallwise.analysis.yardsticks import aiq, apgr, by_lot, cpt, oracle
+from fallwise.draw import stream
+from fallwise.engines import plan, simulate
+from fallwise.engines.engine import Engine
+from fallwise.planning.pick import Goal, Pick
+from fallwise.planning.search import wrong_but_sure
+from fallwise.planning.side import Ways
+from fallwise.policies import decide
+from fallwise.scenario import Scenario
+from fallwise.tables import Floats, OutcomeTable
+
+__all__ = ["metrics", "reported", "simulated", "weighted"]
+
+Json = dict[str, Any]
+
+
+def weighted(side: Ways, values: Any) -> float:
+    """Return the mean of a half's values, each request as much as it counts."""
+    return float(np.average(values, weights=side.half.weight))
+
+
+def simulated(
+    scenario: Scenario | None, whole: Scenario, side: Ways, engine: Engine
+) -> OutcomeTable:
+    """Return settled outcomes with queues, timeouts and cache; None is the frontier of `whole`."""
+    requests = side.half.requests
+    if scenario is None:
+        scenario, requests = only(whole, whole.frontier), replace(requests, router_ns=None)
+        decisions = accept_all(requests, whole.frontier)
+    else:
+        decisions = decide(scenario, requests)
+    outcomes = simulate(plan(scenario), requests, decisions, engine)
+    return settle(scenario, requests, decisions, outcomes)
+
+
+def reported(
+    scenario: Scenario,
+    goal: Goal,
+    chosen: Pick | None,
+    changed: Scenario | None,
+    said: Json,
+    side: Ways,
+    seed: int,
+    engine: Engine,
+) -> Json:
+    """Return the pick and the yardsticks on the reporting half, their intervals over questions.
+
+    changed is the scenario with what was picked put in, None where that is frontier-only; said is
+    how it is written down.
+    """
+    columns = [*side.cheapest, *side.frontier]
+    if chosen is not None:
+        columns += side.at(chosen.threshold)
+    chance = stream(seed, "tune.bootstrap")
+    values = np.column_stack(columns)
+    means = resampled(values, side.half.question, side.half.weight, chance).T
+    (q0, c0, q1, c1), picked = means[:4], means[4:]
+    found: Json = {
+        name: {
+            "tier": scenario.tiers[k].name,
+            "cost_usd_mean": bounds(cost),
+            "quality": bounds(quality),
+        }
+        for name, k, cost, quality in (
+            ("cheapest_only", scenario.cheapest, c0, q0),
+            ("frontier_only", scenario.frontier, c1, q1),
+        )
+    }
+    found["pick"] = None
+    if chosen is not None:
+        quality, cost, on = picked
+        outcomes = simulated(changed, scenario, side, engine)
+        found["pick"] = {
+            "policy": "frontier_only" if chosen.frontier_only else "cascade",
+            **said,
+            "cost_usd_mean": bounds(cost),
+            "quality": bounds(quality),
+            "escalation_rate": bounds(on),
+            "saving": bounds(1 - cost / c1) if c1.all() else None,
+            "quality_difference": bounds(quality - q1),
+            "wrong_but_sure": _risk(changed, side, engine),
+            "met": goal.holds(float(quality[0]), float(cost[0]), float(q1[0])),
+            **{
+                f"sojourn_s_p{name}": batch_quantile(outcomes.sojourn_s, q).dict()
+                for name, q in (("50", 0.5), ("95", 0.95), ("99", 0.99))
+            },
+            "quality_simulated": weighted(side, np.asarray(outcomes.correct, np.float64)),
+        }
+    bar = goal.quality
+    if bar is None and goal.margin is not None:
+        bar = float(q1[0]) - goal.margin
+    at_cost = float(picked[1][0]) if chosen is not None else None
+    found |= _yardsticks(side, [float(x[0]) for x in means[:4]], bar, at_cost)
+    return found
+
+
+def _risk(changed: Scenario | None, side: Ways, engine: Engine) -> float | None:
+    """Return the operational risk: the share of all requests shipped wrong with a score above SURE.
+
+    None where no score decides.
+    """
+    if changed is None or all(tier.threshold is None for tier in changed.tiers):
+        return None
+    requests = side.half.requests
+    outcomes = unqueued(changed, requests, decide(changed, requests), engine)
+    return weighted(side, wrong_but_sure(changed, requests, outcomes))
+
+
+def _yardsticks(side: Ways, alone: list[float], bar: float | None, at_cost: float | None) -> Json:
+    """Return requests by lot and the oracle, at the pick's cost and at the quality asked for."""
+    q0, c0, q1, c1 = alone
+    ladder = oracle(
+        (side.cheapest[0], side.frontier[0]),
+        (side.cheapest[1], side.frontier[1]),
+        side.half.weight,
+    )
+
+    def row(share: float | None, cost: float | None, quality: float | None) -> Json | None:
+        if share is None or cost is None:
+            return None
+        saving = 1 - cost / c1 if c1 else None
+        return {
+            "frontier_share": share,
+            "cost_usd_mean": cost,
+            "quality": quality,
+            "saving": saving,
+        }
+
+    best = int(np.argmax(ladder.quality >= ladder.quality.max() - 1e-12))
+    lot = None if at_cost is None or c1 <= c0 else min(1.0, max(0.0, (at_cost - c0) / (c1 - c0)))
+    mixed = None if lot is None else row(lot, c0 + lot * (c1 - c0), q0 + lot * (q1 - q0))
+    steps = (
+        float(ladder.share[best]),
+        float(ladder.cost_usd_mean[best]),
+        float(ladder.quality[best]),
+    )
+    found: Json = {"random_mix": mixed, "oracle": row(*steps), "at_goal": None}
+    if bar is not None:
+        share = by_lot(q0, q1, bar)
+        cost = None if share is None else c0 + share * (c1 - c0)
+        step = ladder.at_quality(bar)
+        found["at_goal"] = {
+            "quality": bar,
+            "random_mix": row(share, cost, bar),
+            "oracle": None if step is None else row(*step, bar),
+        }
+    return found
+
+
+def metrics(side: Ways, share: Floats, quality: Floats, cost_usd: Floats) -> Json:
+    """Return the literature's areas of a curve, share of strong calls ascending, on a half.
+
+    Where a threshold is the curve, the share of strong calls is its escalation rate; the cheap call
+    comes on top.
+    """
+    q0, q1 = (weighted(side, x[0]) for x in (side.cheapest, side.frontier))
+    gap, wanted = q1 - q0, (0.5, 0.8)
+    return {
+        "apgr": apgr(share, quality, q0, q1) if gap > 0 else None,
+        **{f"cpt_{100 * w:g}": cpt(share, quality, q0, q1, w) if gap > 0 else None for w in wanted},
+        "aiq": aiq(cost_usd, quality),
+    }

@@ -1,0 +1,225 @@
+"""Several thresholds, a router's cuts and verifiers at once: what is best in no measure alone.
+
+Beyond two values a grid has too many points, so a genetic algorithm looks for settings that no
+other one beats in quality, cost, p95 and operational risk together; the pick for a goal is then
+made exact along each threshold by itself. A search may miss the very best.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from fallwise.analysis.quality import fork, unqueued
+from fallwise.analysis.settle import settle
+from fallwise.analysis.tally import SURE, escalated
+from fallwise.engines import plan, simulate
+from fallwise.engines.engine import Engine
+from fallwise.planning.halves import Half
+from fallwise.planning.knobs import Knob, Setting, own, turned
+from fallwise.planning.pick import Candidates, Goal, listed, pick
+from fallwise.planning.side import Side
+from fallwise.policies import decide
+from fallwise.scenario import Scenario
+from fallwise.tables import ANSWERED, Floats, OutcomeTable, RequestTable
+
+__all__ = ["Trial", "Tried", "frontier_of", "polished", "search", "tried", "wrong_but_sure"]
+
+POPULATION: Final = 50
+MOST: Final = 150
+"""So many settings are looked at on both halves."""
+ROUNDS: Final = 3
+
+
+class Trial(NamedTuple):
+    """A setting, and what it comes to on the tuning half."""
+
+    setting: Setting
+    cost_usd_mean: float
+    quality: float
+    sojourn_s_p95: float
+    wrong_but_sure: float
+
+
+@dataclass(frozen=True)
+class Tried:
+    """The ways of a search: its settings by their number. quality, cost_usd, escalated (m, n)."""
+
+    half: Half
+    cheapest: tuple[Floats, Floats]
+    frontier: tuple[Floats, Floats]
+    rent_usd: float
+    quality: Any
+    cost_usd: Any
+    escalated: Any
+
+    def candidates(self, goal: Goal, rows: Any = slice(None)) -> Candidates:
+        """Return what can be picked, judged by all rows or by some."""
+        alone = self.frontier[0][rows], self.frontier[1][rows]
+        ways = self.quality[:, rows], self.cost_usd[:, rows]
+        return listed(goal, ways, alone, self.half.question[rows], self.half.weight[rows])
+
+    def at(self, number: float) -> tuple[Floats, Floats, Floats]:
+        """Return quality, cost and escalation of every request; NaN is frontier-only."""
+        if math.isnan(number):
+            return *self.frontier, np.ones(len(self.half))
+        i = int(number)
+        quality, cost, on = (x[i].astype(np.float64) for x in self._arrays)
+        return quality, cost, on
+
+    @property
+    def _arrays(self) -> tuple[Any, Any, Any]:
+        return self.quality, self.cost_usd, self.escalated
+
+
+def wrong_but_sure(scenario: Scenario, requests: RequestTable, outcomes: OutcomeTable) -> Floats:
+    """Return (n,) the operational risk: 1 where a wrong answer is shipped with a score above SURE.
+
+    Answers that no score decided about are not counted.
+    """
+    assert outcomes.correct is not None
+    judged = np.array([tier.threshold is not None for tier in scenario.tiers])
+    tier = np.maximum(outcomes.hit_tier, 0)
+    sure = requests.score[np.arange(len(tier)), tier] > SURE
+    wrong = (outcomes.status == ANSWERED) & (outcomes.correct < 0.5)
+    risk: Floats = (wrong & sure & judged[tier]).astype(np.float64)
+    return risk
+
+
+def search(
+    scenario: Scenario,
+    side: Side,
+    knobs: list[Knob],
+    trials: int,
+    seed: int,
+    engine: Engine = "compiled",
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> list[Trial]:
+    """Return all settings that were tried on a half; the same for the same seed.
+
+    Source: Deb et al., A fast and elitist multiobjective genetic algorithm: NSGA-II (2002).
+    """
+    import optuna
+
+    found: dict[Setting, Trial] = {}
+
+    def objective(trial: Any) -> tuple[float, float, float, float]:
+        shares = [
+            trial.suggest_int(knob.key, 0, 1)
+            if knob.scores is None
+            else trial.suggest_float(knob.key, 0.0, 1.0)
+            for knob in knobs
+        ]
+        setting = tuple(knob.value(share) for knob, share in zip(knobs, shares, strict=True))
+        if setting not in found:
+            found[setting] = _trial(scenario, side, knobs, setting, engine)
+        progress(trial.number + 1, trials)
+        return found[setting][1:]
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(
+        directions=["minimize", "maximize", "minimize", "minimize"],
+        sampler=optuna.samplers.NSGAIISampler(population_size=POPULATION, seed=seed % 2**32),
+    )
+    for shares in _starts(scenario, knobs):
+        study.enqueue_trial({knob.key: share for knob, share in zip(knobs, shares, strict=True)})
+    study.optimize(objective, n_trials=trials)
+    return list(found.values())
+
+
+def _starts(scenario: Scenario, knobs: list[Knob]) -> list[list[float]]:
+    """Return where to begin: as the scenario says, and the same share sent on by every tier."""
+    mine = own(scenario, knobs)
+    starts = [[knob.share(value) for knob, value in zip(knobs, mine, strict=True)]]
+    for share in (0.0, 0.25, 0.5, 0.75, 1.0):
+        starts.append([share if knob.scores is not None else 1.0 for knob in knobs])
+    return [
+        [int(x) if knob.scores is None else x for knob, x in zip(knobs, start, strict=True)]
+        for start in starts
+    ]
+
+
+def _trial(
+    scenario: Scenario, side: Side, knobs: list[Knob], setting: Setting, engine: Engine
+) -> Trial:
+    changed, half = turned(scenario, knobs, setting), side.half
+    requests, weight = half.requests, half.weight
+    decisions = decide(changed, requests)
+    ends = unqueued(changed, requests, decisions, engine)
+    queued = settle(
+        changed, requests, decisions, simulate(plan(changed), requests, decisions, engine)
+    )
+    risk = wrong_but_sure(changed, requests, queued)
+    cost, quality, risk_mean = (
+        float(np.average(np.asarray(x, np.float64), weights=weight))
+        for x in (ends.cost_usd, ends.correct, risk)
+    )
+    p95 = float(np.quantile(queued.sojourn_s, 0.95))
+    return Trial(setting, cost + side.rent_usd, quality, p95, risk_mean)
+
+
+def frontier_of(trials: Sequence[Trial], most: int = MOST) -> list[Trial]:
+    """Return the trials that no other one beats in all four measures, by cost.
+
+    Where there are too many, those that nothing beats in cost and quality come first.
+    """
+    points = np.array([(t.cost_usd_mean, -t.quality, *t[3:]) for t in trials])
+    four, two = _unbeaten(points), _unbeaten(points[:, :2])
+    order = np.flatnonzero(four | two)
+    if len(order) > most:
+        others = order[~two[order]]
+        room = max(most - int(two.sum()), 0)
+        others = others[np.linspace(0, len(others) - 1, room).astype(int)] if room else others[:0]
+        order = np.concatenate([np.flatnonzero(two), others])
+    order = order[np.lexsort((points[order, 1], points[order, 0]))]
+    return [trials[i] for i in order.tolist()]
+
+
+def _unbeaten(points: Floats) -> Any:
+    """Return (m,) True where no other point is at most as large everywhere, and smaller once."""
+    no_worse = (points[:, None] <= points[None]).all(axis=2)
+    better = (points[:, None] < points[None]).any(axis=2)
+    return ~(no_worse & better).any(axis=0)
+
+
+def polished(
+    scenario: Scenario, side: Side, knobs: list[Knob], start: Setting, goal: Goal, engine: Engine
+) -> Setting:
+    """Return the setting after each threshold by itself was made the exact best for the goal."""
+    setting = start
+    for _ in range(ROUNDS):
+        before = setting
+        for i, knob in enumerate(knobs):
+            if knob.kind != "threshold":
+                continue
+            assert knob.tier is not None
+            changed = turned(scenario, knobs, setting)
+            ways = fork(changed, side.half.requests, scenario.index(knob.tier), engine)
+            one = Side(side.half, ways, side.cheapest, side.frontier, side.rent_usd)
+            found = pick(goal, one.candidates(goal))
+            if found is not None and not found.frontier_only:
+                setting = (*setting[:i], found.threshold, *setting[i + 1 :])
+        if setting == before:
+            break
+    return setting
+
+
+def tried(
+    scenario: Scenario, side: Side, knobs: list[Knob], settings: Sequence[Setting], engine: Engine
+) -> Tried:
+    """Return what each setting comes to on a half."""
+    shape = len(settings), len(side.half)
+    quality, cost = np.zeros(shape, np.float32), np.zeros(shape)
+    on = np.zeros(shape, np.bool_)
+    for i, setting in enumerate(settings):
+        changed = turned(scenario, knobs, setting)
+        requests = side.half.requests
+        ends = unqueued(changed, requests, decide(changed, requests), engine)
+        assert ends.correct is not None and ends.cost_usd is not None
+        quality[i], cost[i] = ends.correct, ends.cost_usd + side.rent_usd
+        on[i] = escalated(scenario, ends.visit)
+    return Tried(side.half, side.cheapest, side.frontier, side.rent_usd, quality, cost, on)
