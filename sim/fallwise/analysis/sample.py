@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 
@@ -43,7 +43,10 @@ FEWEST_BEYOND: Final = 10
 
 
 class Times(Protocol):
-    """Seconds that were measured, by name: `sojourn`, `path5` (bits of tiers), `wait2` (a tier)."""
+    """Seconds that were measured, by name.
+
+    `sojourn`; the same of `path5` (bits of tiers) and `segment1`; `wait2` (at a tier).
+    """
 
     def quantile(self, name: str, q: float) -> Json | None:
         """Return the estimate; None where there are too few values for it."""
@@ -103,12 +106,14 @@ def collect(prediction: Prediction, cuts: Sequence[int]) -> Sample:
         n = len(run.outcomes)
         parts = 1 if len(runs) > 1 else min(BATCHES, n - cut)
         batches += _batches(run, [cut + (n - cut) * b // parts for b in range(parts + 1)])
-    measured = [rows(r.outcomes, c, len(r.outcomes)) for r, c in zip(runs, cuts, strict=True)]
+    ends = [(run, cut, len(run.outcomes)) for run, cut in zip(runs, cuts, strict=True)]
+    measured = [rows(run.outcomes, *cut) for run, *cut in ends]
+    segments = [run.requests.segment[cut:] for run, cut, _ in ends]
     return Sample(
         scenario=prediction.scenario,
         batches=batches,
         total=add(batches),
-        times=_Measured(measured),
+        times=_Measured(measured, segments),
         cuts=cuts,
         requests=sum(len(run.outcomes) for run in runs),
         seconds_simulated=sum(float(run.outcomes.end_ns.max()) / 1e9 for run in runs),
@@ -157,13 +162,17 @@ def held_ns(start_ns: Int64s, busy_ns: Int64s, times_ns: Int64s) -> Floats:
 class _Measured:
     """Times in memory, exactly; one entry a run."""
 
-    def __init__(self, runs: list[OutcomeTable]):
+    def __init__(self, runs: list[OutcomeTable], segments: list[Any]):
         self.runs = runs
+        self.segments = segments
 
     def values(self, name: str) -> list[Floats]:
         """Return each run's values, in the order of the arrivals."""
         if name == "sojourn":
             return [run.sojourn_s for run in self.runs]
+        if name.startswith("segment"):
+            runs, j = zip(self.runs, self.segments, strict=True), int(name[7:])
+            return [run.sojourn_s[segment == j] for run, segment in runs]
         if name.startswith("path"):
             return [run.sojourn_s[run.path == int(name[4:])] for run in self.runs]
         return [_waits(run, int(name.removeprefix("wait"))) for run in self.runs]

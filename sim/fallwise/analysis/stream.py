@@ -98,8 +98,9 @@ def _streamed(scenario: Scenario, drawn: Iterator[Block], edges: Int64s) -> Samp
         for b in np.unique(batch[batch >= 0]).tolist():
             mine = slice(None) if (batch == b).all() else batch == b
             here = outcomes.take(mine)
-            tallies[b] = add([tallies[b], tally(scenario, part.requests.take(mine), here)])
-            times.add(b, here)
+            asked = part.requests.take(mine)
+            tallies[b] = add([tallies[b], tally(scenario, asked, here)])
+            times.add(b, here, asked.segment if len(scenario.traffic.segments) > 1 else None)
     for b, gap_ns in enumerate(np.diff(edge_ns).tolist()):
         tallies[b]["gap_s"] = gap_ns
     total = add(tallies)
@@ -138,10 +139,12 @@ class _Histograms:
         self.batches = batches
         self.counts: dict[str, Int64s] = {}
 
-    def add(self, b: int, outcomes: OutcomeTable) -> None:
-        """Count the times of outcomes of batch b."""
+    def add(self, b: int, outcomes: OutcomeTable, segment: Any = None) -> None:
+        """Count the times of outcomes of batch b; segment (n,) is that of each, if any has one."""
         sojourn = _bins(outcomes.end_ns - outcomes.arrival_ns)
         self._count("sojourn", b, sojourn)
+        for j in [] if segment is None else np.flatnonzero(np.bincount(segment)).tolist():
+            self._count(f"segment{j}", b, sojourn[segment == j])
         path = outcomes.path
         for bits in np.flatnonzero(np.bincount(path)).tolist():
             self._count(f"path{bits}", b, sojourn[path == bits])

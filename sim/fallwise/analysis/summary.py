@@ -19,6 +19,7 @@ means are of all requests after the warm-up, unless a line below says otherwise.
            offered_load               erlangs: work that came in a second
            timeouts, abandoned, turned_away, retries, rate_limited     counts
            quality                    of the answers that it shipped
+    segments              of each segment, where there are several
     paths: cost_usd_mean  without rented capacity; quality counts a missing answer as wrong
 """
 
@@ -116,6 +117,7 @@ def _numbers(sample: Sample, compared: dict[str, Sample]) -> Summary:
         **_point(sample),
         "quality_answered": sample.share("correct", "answered"),
         "answered_share": sample.share("answered", "n"),
+        "shed_share": sample.share("status.shed", "n"),
         "escalation_rate": sample.share("escalated", "n"),
         "wrong_answers_usd_mean": sample.ratio("stakes_usd", "n"),
         "rate_rps": sample.ratio("n", "gap_s"),
@@ -127,6 +129,7 @@ def _numbers(sample: Sample, compared: dict[str, Sample]) -> Summary:
         "router_usd_mean": sample.ratio("router_usd", "n"),
         "tiers": [_tier(sample, k) for k in range(len(scenario.tiers))],
         "paths": _paths(sample),
+        "segments": _segments(sample),
         "baselines": {
             name: _baseline(compared[name], k)
             for name, k in baselines_of(scenario).items()
@@ -219,6 +222,24 @@ def _paths(sample: Sample) -> list[Summary]:
     ]
 
 
+def _segments(sample: Sample) -> list[Summary]:
+    """Return the segments in the scenario's order; none where there is one only."""
+    segments = sample.scenario.traffic.segments
+    if len(segments) == 1:
+        return []
+    of = {"quality": "correct", "escalation_rate": "escalated"}
+    of |= {"answered_share": "answered", "shed_share": "shed"}
+    return [
+        {
+            "name": segment.name,
+            "share": sample.share(f"segment{j}.n", "n"),
+            **{name: sample.share(f"segment{j}.{x}", f"segment{j}.n") for name, x in of.items()},
+            **_sojourn(sample, f"segment{j}", QUANTILES),
+        }
+        for j, segment in enumerate(segments)
+    ]
+
+
 def baselines_of(scenario: Scenario) -> dict[str, int]:
     """Return the baselines, and the tier that each has."""
     return {"cheapest_only": scenario.cheapest, "frontier_only": scenario.frontier}
@@ -242,15 +263,20 @@ def _saving(sample: Sample, paired: Sample) -> Json | None:
 def _targets(scenario: Scenario, summary: Summary) -> list[Summary]:
     """Return each target; one on a number that could not be measured is not met."""
     found = []
+    segments = {segment["name"]: segment for segment in summary["segments"]}
     for target in scenario.targets:
-        value = (summary[target.measure] or {}).get("value")
+        name = target.measure
+        measured = summary[name] if target.segment is None else None
+        if target.segment is not None:
+            name = f"{name} of {target.segment}"
+            measured = segments.get(target.segment, summary)[target.measure]
+        ends = measured or dict.fromkeys(("value", "low", "high"))
         limit = target.at_most if target.at_least is None else target.at_least
+        value = ends["value"]
         assert limit is not None
         met = value is not None and (value >= limit if target.at_most is None else value <= limit)
         side = "at_least" if target.at_most is None else "at_most"
-        found.append(
-            {"name": target.measure, "side": side, "limit": limit, "value": value, "met": met}
-        )
+        found.append({"name": name, "side": side, "limit": limit, **ends, "met": met})
     return found
 
 

@@ -19,6 +19,7 @@ from fallwise.tables import (
     ABANDONED,
     ANSWERED,
     NOT_VISITED,
+    SHED,
     STATUSES,
     TURNED_AWAY,
     WAITED_OUT,
@@ -112,6 +113,7 @@ def _stretch(scenario: Scenario, requests: RequestTable, outcomes: OutcomeTable)
     sums["frontier.correct"] = _sum(frontier)
     sums["frontier.sent"] = _count(sent)
     sums["frontier.sent_correct"] = _sum(frontier[sent])
+    sums |= _segments(scenario, requests, outcomes, grade, on)
     for k in range(outcomes.tiers):
         sums |= {f"tier{k}.{name}": x for name, x in _tier(requests, outcomes, grade, k).items()}
     path = outcomes.path
@@ -120,6 +122,22 @@ def _stretch(scenario: Scenario, requests: RequestTable, outcomes: OutcomeTable)
         sums[f"path{bits}.n"] = _count(taken)
         sums[f"path{bits}.cost_usd"] = _sum(cost[taken])
         sums[f"path{bits}.correct"] = _sum(grade[taken])
+    return sums
+
+
+def _segments(
+    scenario: Scenario, requests: RequestTable, outcomes: OutcomeTable, grade: Int64s, on: Bools
+) -> Tally:
+    """Return the sums of each segment, where there are several."""
+    sums: Tally = {}
+    for j in range(len(scenario.traffic.segments)) if len(scenario.traffic.segments) > 1 else ():
+        mine = requests.segment == j
+        ends = outcomes.status[mine]
+        sums[f"segment{j}.n"] = _count(mine)
+        sums[f"segment{j}.correct"] = _sum(grade[mine])
+        sums[f"segment{j}.escalated"] = _count(on[mine])
+        sums[f"segment{j}.answered"] = _count(ends == ANSWERED)
+        sums[f"segment{j}.shed"] = _count(ends == SHED)
     return sums
 
 

@@ -115,7 +115,7 @@ def goal_of(
         rule, remedy = "must be a number of dollars, not negative", "write 0.002"
         raise ScenarioError(Problem(rule, remedy, value=budget, file="--budget"))
     if not named:
-        bars = [t.at_least for t in scenario.targets if t.measure == "quality"]
+        bars = [t.at_least for t in scenario.targets if t.measure == "quality" and not t.segment]
         quality_bar = next((bar for bar in bars if bar is not None), None)
         margin = 0.01 if quality_bar is None else None
     return Goal(quality_bar, margin, budget, sure)

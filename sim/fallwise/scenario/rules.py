@@ -18,16 +18,18 @@ from fallwise.scenario.traffic import Profile, Trace
 
 __all__ = ["MEASURES", "broken_rules"]
 
-MEASURES: Final = (
-    "cost_usd_mean",
-    "cost_usd_per_month",
+SEGMENT_MEASURES: Final = (
+    "answered_share",
     "escalation_rate",
     "quality",
+    "shed_share",
     "sojourn_s_p50",
     "sojourn_s_p95",
     "sojourn_s_p99",
     "sojourn_s_p999",
 )
+"""What a target can be set on for the requests of one segment."""
+MEASURES: Final = ("cost_usd_mean", "cost_usd_per_month", *SEGMENT_MEASURES)
 """What a target can be set on: estimates of the run's summary."""
 
 LONGEST_S: Final = 1e9
@@ -291,10 +293,17 @@ def _targets(scenario: Scenario) -> Iterator[Problem]:
         where: Key = ("targets", i)
         if (target.at_most is None) == (target.at_least is None):
             yield Problem("needs one of at_most and at_least", "give exactly one", where)
-        if target.measure not in MEASURES:
+        known = MEASURES if target.segment is None else SEGMENT_MEASURES
+        if target.measure not in known:
             rule = "is no measure of the summary"
-            remedy = proposal(target.measure, MEASURES)
+            if target.measure in MEASURES:
+                rule = "is no measure of a segment"
+            remedy = proposal(target.measure, known)
             yield Problem(rule, remedy, (*where, "measure"), target.measure)
+        segments = [segment.name for segment in scenario.traffic.segments]
+        if target.segment is not None and target.segment not in segments:
+            rule, remedy = "no segment has this name", proposal(target.segment, segments)
+            yield Problem(rule, remedy, (*where, "segment"), target.segment)
 
 
 def _assumptions(scenario: Scenario) -> Iterator[Problem]:

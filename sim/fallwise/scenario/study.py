@@ -43,9 +43,13 @@ class Money(Model):
 
 
 class Target(Model):
-    """A limit on one measure of the summary: sojourn_s_p99 at most 2, quality at least .9."""
+    """A limit on one measure of the summary: sojourn_s_p99 at most 2, quality at least .9.
+
+    segment: the limit is for the requests of this segment only.
+    """
 
     measure: str
+    segment: str | None = None
     at_most: float | None = None
     at_least: float | None = None
 
