@@ -12,12 +12,22 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
+from fallwise.engines.capacity import Hours
 from fallwise.engines.engine import Engine, simulate
 from fallwise.engines.plan import CACHE, PLACE, UNLIMITED, Plan
 from fallwise.tables import Bools, Decisions, Int64s, OutcomeTable, RequestTable
 from hypothesis import strategies as st
 
-__all__ = ["World", "blank_requests", "places", "plans", "rows", "run_small", "worlds"]
+__all__ = [
+    "World",
+    "blank_requests",
+    "places",
+    "plans",
+    "rows",
+    "run_small",
+    "servers_at",
+    "worlds",
+]
 
 MOST_REQUESTS = 80
 MOST_TIERS = 6
@@ -125,6 +135,17 @@ def run_small(
     return simulate(plan, requests, decisions, engine).check()
 
 
+def servers_at(plan: Plan, k: int, at_ns: Int64s) -> Int64s:
+    """Return (m,) how many servers tier k has at each time."""
+    hours = plan.hours
+    mine = np.empty(0, np.int64) if hours is None else np.flatnonzero(hours.tier == k)
+    if hours is None or not len(mine):
+        return np.full(len(at_ns), plan.servers[k])
+    step = np.searchsorted(hours.at_ns[mine], at_ns % hours.period_ns, side="right") - 1
+    number: Int64s = hours.servers[mine][step]
+    return number
+
+
 def rows(column: Any) -> Any:
     """Return a column as plain lists, to compare with numbers written out."""
     return column.tolist()
@@ -136,6 +157,23 @@ def _roles(draw: st.DrawFn, tiers: int) -> tuple[list[int], list[bool]]:
     for k in range(1 + cache, tiers):
         paired[k] = not paired[k - 1] and draw(st.sampled_from([False, False, True]))
     return [CACHE if cache and k == 0 else PLACE for k in range(tiers)], paired
+
+
+def _hours(draw: st.DrawFn, role: list[int], unit: int) -> Hours | None:
+    """Draw hours of some tiers whose week is some units long, closed at times or all the time."""
+    if draw(st.sampled_from([True, True, False])):
+        return None
+    period = draw(st.sampled_from([1, 4, 9])) * unit
+    steps: list[tuple[int, int, int]] = []
+    for k, kind in enumerate(role):
+        if kind == CACHE or draw(st.booleans()):
+            continue
+        later = draw(st.sets(st.integers(1, period - 1), max_size=3)) if period > 1 else set()
+        numbers = [draw(st.integers(0, 3)) for _ in range(len(later) + 1)]
+        if not any(numbers):
+            numbers[0] = 1  # Who waits may wait for ever otherwise.
+        steps += [(k, at, c) for at, c in zip([0, *sorted(later)], numbers, strict=True)]
+    return Hours.of(steps, period)
 
 
 @st.composite
@@ -168,6 +206,7 @@ def plans(draw: st.DrawFn, ticks_per_unit: int = 1) -> Plan:
         fills=fills,
         capacity=draw(st.integers(1, 4)) if role[0] == CACHE else 0,
         ttl_ns=draw(times),
+        hours=_hours(draw, role, ticks_per_unit),
     )
 
 

@@ -43,7 +43,7 @@ def without_feedback(world: World) -> World:
     plan, tiers = world.plan, len(world.plan.role)
     no = np.zeros(tiers, np.bool_)
     limit = np.full(tiers, UNLIMITED)
-    return world._replace(plan=replace(plan, paired=no, fills=no, queue_limit=limit))
+    return world._replace(plan=replace(plan, paired=no, fills=no, queue_limit=limit, hours=None))
 
 
 def part(world: World, rows: slice) -> tuple[RequestTable, Decisions]:

@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from engines_worlds import World, worlds
+from engines_worlds import World, servers_at, worlds
 from fallwise.engines.plan import CACHE, UNLIMITED
 from fallwise.engines.reference import simulate
 from fallwise.tables import (
@@ -52,7 +52,8 @@ def queueing(out: OutcomeTable, k: int) -> tuple[Int64s, Int64s]:
 def instants(out: OutcomeTable, k: int) -> Int64s:
     """Return every instant at which something can change at tier k."""
     ends = out.start_ns[:, k] + out.busy_ns[:, k]
-    return np.unique(np.concatenate([out.enter_ns[:, k], out.start_ns[:, k], ends]))
+    times = [out.enter_ns[:, k], out.start_ns[:, k], out.finish_ns[:, k], ends]
+    return np.unique(np.concatenate(times).clip(0))
 
 
 @few
@@ -78,7 +79,10 @@ def test_never_more_in_service_than_servers_and_never_more_waiting_than_allowed(
     out = simulate(*world)
     for k in places_of(world):
         times = instants(out, k)
-        assert (at_work(out, k, times) <= world.plan.servers[k]).all()
+        if world.plan.hours is None:
+            assert (at_work(out, k, times) <= world.plan.servers[k]).all()
+        starts = np.unique(out.start_ns[out.start_ns[:, k] >= 0, k])
+        assert (at_work(out, k, starts) <= servers_at(world.plan, k, starts)).all()
         begin, end = queueing(out, k)
         waiting = ((begin <= times[:, None]) & (times[:, None] < end)).sum(axis=1)
         assert (waiting <= world.plan.queue_limit[k]).all()
@@ -92,7 +96,8 @@ def test_nobody_waits_while_a_server_is_free(world: World) -> None:
         times = instants(out, k)
         begin, end = queueing(out, k)
         somebody = ((begin <= times[:, None]) & (times[:, None] < end)).any(axis=1)
-        assert (at_work(out, k, times)[somebody] == world.plan.servers[k]).all()
+        times = times[somebody]
+        assert (at_work(out, k, times) >= servers_at(world.plan, k, times)).all()
 
 
 @few
@@ -212,7 +217,8 @@ def expected_sojourn(world: World, visited: Bools) -> Int64s:
 def test_without_limits_nobody_waits_and_times_add_up(world: World) -> None:
     tiers = len(world.plan.role)
     endless = np.full(tiers, UNLIMITED)
-    free = world._replace(plan=replace(world.plan, servers=endless, timeout_ns=endless))
+    plan = replace(world.plan, servers=endless, timeout_ns=endless, hours=None)
+    free = world._replace(plan=plan)
     out = simulate(*free)
     assert (out.wait_s == 0).all()
     assert np.isin(out.visit, (NOT_VISITED, ACCEPTED, DECLINED, MISSED)).all()

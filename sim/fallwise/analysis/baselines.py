@@ -28,6 +28,7 @@ def only(scenario: Scenario, k: int) -> Scenario:
         "agree_with": None,
         "replica_usd_per_hour": 0.0,
         "agent_usd_per_hour": 0.0,
+        "hours": None,
     }
     used = {"threshold": None, "verifier": None, "agree_with": None, "on_failure": "give_up"}
     tiers = [

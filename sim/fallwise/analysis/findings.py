@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from fallwise.analysis.absences import absences
 from fallwise.analysis.sample import FEWEST_BEYOND, Sample
 from fallwise.analysis.tally import SURE, steps
 from fallwise.scenario import Tier
@@ -29,6 +30,7 @@ def findings(sample: Sample, compared: Mapping[str, Sample], summary: Summary) -
         *_missed(summary),
         *_dearer(sample, summary),
         *_unanswered(sample),
+        *absences(sample, summary),
         *_frontier(summary),
         *_sure_but_wrong(sample),
         *_false_hits(sample),
@@ -41,14 +43,15 @@ def findings(sample: Sample, compared: Mapping[str, Sample], summary: Summary) -
 def _overload(sample: Sample) -> Iterator[str]:
     """Only the first tier that cannot keep up: it decides what reaches those after it."""
     for k, tier in enumerate(sample.scenario.tiers):
-        if tier.servers is None:
+        servers = tier.servers_mean
+        if servers is None:
             continue
         load = sample.ratio(f"tier{k}.work_s", "gap_s")
         if load is None or load["value"] is None:
             continue
         lowest = load["value"] if load["low"] is None else load["low"]
         offered = f"offered load {load['value']:.3g} erlangs on {_servers(tier)}"
-        if lowest >= tier.servers:
+        if lowest >= servers:
             if _bounded(tier):
                 lost = sum(
                     int(sample.total[f"tier{k}.{name}"])
@@ -65,7 +68,7 @@ def _overload(sample: Sample) -> Iterator[str]:
                     "the run was, and mean nothing; add servers, a timeout or a queue limit."
                 )
             return
-        if load["value"] > 0.95 * tier.servers and not _bounded(tier):
+        if load["value"] > 0.95 * servers and not _bounded(tier):
             yield (
                 f"{tier.name} is close to its limit: {offered}. Its waits swing so slowly that "
                 "a longer run is needed before their intervals can be trusted."
@@ -78,7 +81,9 @@ def _bounded(tier: Tier) -> bool:
 
 
 def _servers(tier: Tier) -> str:
-    return f"{tier.servers} server{'s' if tier.servers != 1 else ''}"
+    number = f"{tier.servers_mean:.3g}" if tier.elastic else f"{tier.servers}"
+    plural = "" if number == "1" else "s"
+    return f"{number} server{plural}" + (" on average" if tier.elastic else "")
 
 
 def _baseline_overload(compared: Mapping[str, Sample], said: list[str]) -> Iterator[str]:

@@ -20,16 +20,36 @@ from fallwise.tables import (
     RequestTable,
 )
 
-__all__ = ["SECONDS_PER_MONTH", "call_usd", "rent_usd_per_s", "router_usd", "visit_costs"]
+__all__ = [
+    "SECONDS_PER_MONTH",
+    "call_usd",
+    "rent_usd_per_s",
+    "router_usd",
+    "unit_usd_per_s",
+    "units_mean",
+    "visit_costs",
+]
 
 SECONDS_PER_MONTH: Final = 2_629_800
 """A twelfth of 365.25 days."""
 
 
 def rent_usd_per_s(tier: Tier) -> float:
-    """Return what the tier's replicas and agents cost a second, busy or not."""
-    replicas = tier.replica_usd_per_hour * (tier.replicas or 1)
-    return (replicas + tier.agent_usd_per_hour * (tier.agents or 1)) / 3600
+    """Return what the tier's replicas and agents cost a second, busy or not.
+
+    Where they come and go this is the average of a week; a run says what it really was.
+    """
+    return unit_usd_per_s(tier) * units_mean(tier)
+
+
+def unit_usd_per_s(tier: Tier) -> float:
+    """Return what one replica or agent costs a second."""
+    return (tier.replica_usd_per_hour + tier.agent_usd_per_hour) / 3600
+
+
+def units_mean(tier: Tier) -> float:
+    """Return how many replicas or agents are paid for, on average by the clock."""
+    return (tier.servers_mean or 1) / (tier.slots or 1)
 
 
 def call_usd(tier: Tier, requests: RequestTable, k: int) -> Floats:

@@ -133,6 +133,7 @@ def unqueued(
         queue_limit=free,
         timeout_ns=free,
         fills=np.zeros(tiers, np.bool_),
+        hours=None,
     )
     outcomes = simulate(limits, replace(requests, patience_ns=None), decisions, engine)
     return settle(scenario, requests, decisions, outcomes)

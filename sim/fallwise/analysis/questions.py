@@ -45,7 +45,7 @@ def by_question(prediction: Prediction, cuts: Sequence[int], sample: Sample) -> 
     there = [group for group in groups if group]
     total = sample.total
     for name in total:
-        if name == "gap_s" or name.endswith(".held_s"):
+        if name == "gap_s" or name.endswith((".held_s", ".rented_s")):
             for sums in there:
                 sums[name] = round(total[name] * sums["n"] / total["n"])
     return Sample(

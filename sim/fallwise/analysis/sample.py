@@ -19,6 +19,7 @@ from fallwise.analysis.intervals import (
     mser5,
     pooled_quantile,
 )
+from fallwise.analysis.money import unit_usd_per_s, units_mean
 from fallwise.analysis.predict import Prediction
 from fallwise.analysis.tally import Tally, add, in_units, rows, tally
 from fallwise.scenario import Scenario
@@ -81,6 +82,17 @@ class Sample:
     def column(self, name: str) -> Floats:
         """Return (batches,) the sums of this name, in dollars, seconds and grades."""
         return np.array([in_units(name, batch.get(name, 0)) for batch in self.batches])
+
+    def rented_s(self, k: int) -> Floats:
+        """Return (batches,) seconds of the replicas or agents that tier k paid for."""
+        tier = self.scenario.tiers[k]
+        if tier.elastic and f"tier{k}.rented_s" in self.total:
+            return self.column(f"tier{k}.rented_s")
+        return self.column("gap_s") * units_mean(tier)
+
+    def rent_usd(self, k: int) -> Floats:
+        """Return (batches,) what that cost."""
+        return self.rented_s(k) * unit_usd_per_s(self.scenario.tiers[k])
 
 
 def estimate(over: Floats, under: Floats) -> Json | None:

@@ -104,7 +104,7 @@ def _streamed(scenario: Scenario, drawn: Iterator[Block], edges: Int64s) -> Samp
     for b, gap_ns in enumerate(np.diff(edge_ns).tolist()):
         tallies[b]["gap_s"] = gap_ns
     total = add(tallies)
-    servers = [tier.servers for tier in scenario.tiers]
+    servers = [tier.servers_mean for tier in scenario.tiers]
     loads = [(total[f"tier{k}.work_s"], c) for k, c in enumerate(servers) if c is not None]
     if all(work < c * total["gap_s"] for work, c in loads):
         # Where no queue grows, the work of the requests that came in a time is that done in it.

@@ -15,7 +15,9 @@ means are of all requests after the warm-up, unless a line below says otherwise.
     tiers: visit_share, hit_share     visits, shipped answers
            cost_usd_mean              a request, rent included: tiers and router add up to the total
            visit_cost_usd_mean, wait_s_*, service_s_mean     a visit; service of those served
-           utilisation                servers held / servers, by the clock; None without limit
+           utilisation                servers held / servers, by the clock; None without limit.
+                                      Where servers come and go, of those that were there
+           replicas_mean, agents_mean   rented on average, where they come and go; else None
            offered_load               erlangs: work that came in a second
            timeouts, abandoned, turned_away, retries, rate_limited     counts
            quality                    of the answers that it shipped
@@ -31,12 +33,12 @@ from fallwise import __version__
 from fallwise.analysis.baselines import alone
 from fallwise.analysis.calibration import auroc, brier, ece
 from fallwise.analysis.findings import findings
-from fallwise.analysis.money import SECONDS_PER_MONTH, rent_usd_per_s
+from fallwise.analysis.money import SECONDS_PER_MONTH
 from fallwise.analysis.predict import Prediction
 from fallwise.analysis.questions import by_question, widened
 from fallwise.analysis.sample import Json, Sample, collect, estimate, warmup
 from fallwise.scenario import Scenario
-from fallwise.tables import STATUSES, RequestTable
+from fallwise.tables import STATUSES, Floats, RequestTable
 
 __all__ = ["SCORED", "baselines_of", "calibrate", "describe", "summarise"]
 
@@ -140,13 +142,15 @@ def _numbers(sample: Sample, compared: dict[str, Sample]) -> Summary:
     }
 
 
-def _rented(scenario: Scenario) -> float:
-    return sum(map(rent_usd_per_s, scenario.tiers))
+def _cost_usd(sample: Sample) -> Floats:
+    """Return (batches,) what was paid: by the call, and for what is rented."""
+    rents = (sample.rent_usd(k) for k in range(len(sample.scenario.tiers)))
+    return sample.column("cost_usd") + sum(rents)
 
 
 def _point(sample: Sample) -> Summary:
     """Return what the cascade and the baselines have in common."""
-    cost = sample.column("cost_usd") + sample.column("gap_s") * _rented(sample.scenario)
+    cost = _cost_usd(sample)
     monthly = estimate(cost * SECONDS_PER_MONTH, sample.column("gap_s"))
     upkeep = sample.scenario.money.upkeep_usd_per_month
     return {
@@ -173,8 +177,9 @@ def _tier(sample: Sample, k: int) -> Summary:
     def count(name: str) -> int:
         return int(sample.total[f"tier{k}.{name}"])
 
-    gap = sample.column("gap_s")
-    cost = sample.column(f"tier{k}.cost_usd") + gap * rent_usd_per_s(tier)
+    rented_s = sample.rented_s(k)
+    cost = sample.column(f"tier{k}.cost_usd") + sample.rent_usd(k)
+    mean = estimate(rented_s, sample.column("gap_s")) if tier.elastic else None
     seen = tier.servers and f"tier{k}.held_s" in sample.total
     return {
         "name": tier.name,
@@ -182,7 +187,9 @@ def _tier(sample: Sample, k: int) -> Summary:
         "servers": tier.servers,
         "visit_share": sample.share(f"tier{k}.visits", "n"),
         "hit_share": sample.share(f"tier{k}.hits", "n"),
-        "utilisation": sample.ratio(f"tier{k}.held_s", "gap_s", 1 / (tier.servers or 1))
+        "replicas_mean": None if tier.kind == "human" else mean,
+        "agents_mean": mean if tier.kind == "human" else None,
+        "utilisation": estimate(sample.column(f"tier{k}.held_s"), rented_s * (tier.slots or 1))
         if seen
         else None,
         "offered_load": ratio("work_s", "gap_s"),
@@ -253,10 +260,7 @@ def _baseline(sample: Sample, k: int) -> Summary:
 
 def _saving(sample: Sample, paired: Sample) -> Json | None:
     """Return the share of frontier-only's cost that the cascade saves, upkeep left out."""
-    cost, whole = (
-        side.column("cost_usd") + side.column("gap_s") * _rented(side.scenario)
-        for side in (sample, paired)
-    )
+    cost, whole = (_cost_usd(side) for side in (sample, paired))
     return estimate(whole - cost, whole)
 
 

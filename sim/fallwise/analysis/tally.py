@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from fallwise.analysis.absences import closed
 from fallwise.analysis.money import router_usd
 from fallwise.scenario import Scenario
 from fallwise.tables import (
@@ -116,6 +117,11 @@ def _stretch(scenario: Scenario, requests: RequestTable, outcomes: OutcomeTable)
     sums |= _segments(scenario, requests, outcomes, grade, on)
     for k in range(outcomes.tiers):
         sums |= {f"tier{k}.{name}": x for name, x in _tier(requests, outcomes, grade, k).items()}
+        if outcomes.rented_ns is not None:
+            sums[f"tier{k}.rented_s"] = _sum(outcomes.rented_ns[:, k])
+        if scenario.tiers[k].hours is not None:
+            came = outcomes.enter_ns[outcomes.visit[:, k] != NOT_VISITED, k]
+            sums[f"tier{k}.closed"] = _count(closed(scenario, k, came))
     path = outcomes.path
     for bits in np.flatnonzero(np.bincount(path)).tolist():
         taken = path == bits

@@ -50,7 +50,7 @@ def simulate_blocks(
     for requests, decisions in blocks:
         if not len(requests):
             continue
-        block = _Table.of(requests, decisions, grades(requests), 0 if table is None else table.seen)
+        block = _Table.of(plan, requests, decisions, grades(requests), table)
         table = block if table is None else table.followed_by(block)
         going.advance(Rows.of(table.requests, table.decisions), table.out, final=False)
         yield from table.settled()
@@ -75,9 +75,17 @@ class _Table:
     """(m, K) of the requests in `cached`, which ascend."""
 
     @classmethod
-    def of(cls, requests: RequestTable, decisions: Decisions, grades: Float32s, seen: int) -> Self:
+    def of(
+        cls,
+        plan: Plan,
+        requests: RequestTable,
+        decisions: Decisions,
+        grades: Float32s,
+        before: Self | None,
+    ) -> Self:
         n, tiers = len(requests), requests.tiers
-        out = Visits.empty(np.arange(seen, seen + n), tiers)
+        seen = 0 if before is None else before.seen
+        out = Visits.empty(np.arange(seen, seen + n), tiers, plan.rents)
         nothing = np.empty(0, np.int64), np.empty((0, tiers), np.float32)
         return cls(requests, decisions, grades, out, seen + n, *nothing)
 
@@ -85,8 +93,11 @@ class _Table:
         n, tiers = len(self.requests), self.requests.tiers
         requests = RequestTable.concat([self.requests, block.requests])
         request = np.concatenate([self.out.request, block.out.request])
-        out = Visits.empty(request, tiers)
+        rents = len(block.out.rented_ns) > 0
+        out = Visits.empty(request, tiers, rents)
         for name, column in out._asdict().items():
+            if name == "rented_ns" and not rents:
+                continue
             if name in WIDE:
                 column.reshape(tiers, -1)[:, :n] = getattr(self.out, name).reshape(tiers, n)
             else:
@@ -101,7 +112,7 @@ class _Table:
     def settled(self) -> Iterator[Settled]:
         """Yield the requests that have ended, if there are any."""
         ended = self.out.status >= 0
-        outcomes = self.out.table(self.requests)
+        outcomes = self.out.table(self.requests, len(self.out.rented_ns) > 0)
         if ended.all():
             yield Settled(self.requests, self.decisions, outcomes, self._grade(outcomes))
         elif ended.any():
@@ -135,7 +146,9 @@ class _Table:
         columns = {
             name: column.reshape(tiers, -1)[:, kept].reshape(-1) if name in WIDE else column[kept]
             for name, column in self.out._asdict().items()
+            if len(column)
         }
+        columns.setdefault("rented_ns", self.out.rented_ns)
         columns["status"][columns["status"] != OPEN] = GONE
         return replace(
             self,

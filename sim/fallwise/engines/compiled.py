@@ -28,9 +28,9 @@ def simulate(
 
     The result does not depend on the way. TableError if a time does not fit into int64.
     """
-    out = Visits.empty(np.arange(len(requests)), len(plan.role))
+    out = Visits.empty(np.arange(len(requests)), len(plan.role), plan.rents)
     run(plan, way).advance(Rows.of(requests, decisions), out, final=True)
-    return out.table(requests)
+    return out.table(requests, plan.rents)
 
 
 class Run(Protocol):
@@ -60,7 +60,7 @@ def run(plan: Plan, way: Way | None = None) -> Run:
 class _Loop:
     def __init__(self, plan: Plan):
         self.tiers = Tiers.of(plan)
-        self.state = state.fresh(len(plan.role))
+        self.state = state.fresh(plan)
         self.lru = lru.fresh(plan.capacity, plan.ttl_ns)
 
     def advance(self, rows: Rows, out: Visits, *, final: bool) -> None:

@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from fallwise.engines.capacity import HoursByTier
 from fallwise.engines.jit import pasted
 from fallwise.engines.plan import CACHE, Plan
 from fallwise.tables import (
@@ -45,7 +46,7 @@ NONE_LOCAL: Final = -2
 OPEN: Final = -1
 """Status of a request under way."""
 
-WIDE: Final = ("visit", "enter_ns", "start_ns", "finish_ns", "busy_ns")
+WIDE: Final = ("visit", "enter_ns", "start_ns", "finish_ns", "busy_ns", "rented_ns")
 """The columns of (n, K)."""
 
 
@@ -65,6 +66,7 @@ class Tiers(NamedTuple):
     following: Int64s
     """(2 * (K + 1),) the first tier at or after k for a request that may go anywhere, then for one
     that must stay local; NONE_LEFT or NONE_LOCAL."""
+    hours: HoursByTier
 
     @classmethod
     def of(cls, plan: Plan) -> Self:
@@ -89,6 +91,7 @@ class Tiers(NamedTuple):
                 + [NONE_LEFT],
                 np.int64,
             ),
+            hours=HoursByTier.of(plan.hours, tiers),
         )
 
 
@@ -142,24 +145,28 @@ class Visits(NamedTuple):
     start_ns: Int64s
     finish_ns: Int64s
     busy_ns: Int64s
+    rented_ns: Int64s
+    """No entries where the plan rents nothing that comes and goes."""
 
     @classmethod
-    def empty(cls, request: Int64s, tiers: int) -> Self:
+    def empty(cls, request: Int64s, tiers: int, rents: bool) -> Self:
         """Return columns for these requests; whatever handles them writes every cell."""
         n = len(request)
         wide = [np.empty(n * tiers, np.int64) for _ in range(4)]
         one, two = (np.empty(n, np.int64) for _ in range(2))
         status, hit_tier, answer_tier = (np.empty(n, np.int8) for _ in range(3))
         visit = np.empty(n * tiers, np.int8)
+        wide.append(np.empty(n * tiers if rents else 0, np.int64))
         return cls(request, one, status, hit_tier, two, answer_tier, visit, *wide)
 
-    def table(self, requests: RequestTable) -> OutcomeTable:
+    def table(self, requests: RequestTable, rents: bool) -> OutcomeTable:
         """Return the same memory as an OutcomeTable."""
         n = len(self.request)
         tiers = requests.tiers
         columns = {
             name: column.reshape(tiers, n).T if name in WIDE else column
             for name, column in self._asdict().items()
+            if rents or name != "rented_ns"
         }
         return OutcomeTable(
             arrival_ns=requests.arrival_ns, provenance=requests.provenance, **columns

@@ -21,8 +21,9 @@ from fallwise.engines import lru as cache
 from fallwise.engines.heap import is_before, pop, push
 from fallwise.engines.jit import kept, part, pasted
 from fallwise.engines.layout import OPEN, answer, asks_cache, go_on, route
-from fallwise.engines.plan import DONE, ENTER, GAVE_UP, TIMEOUT, UNLIMITED, VERIFIED
-from fallwise.engines.state import CROWDED, HEAD, HELD, LATE, NEXT, RING, ROWS, TIERS
+from fallwise.engines.plan import CHANGE, DONE, ENTER, GAVE_UP, TIMEOUT, UNLIMITED, VERIFIED
+from fallwise.engines.servers import call, change, note_rent
+from fallwise.engines.state import CHANGES, CROWDED, HEAD, HELD, LATE, NEXT, RING, ROWS, TIERS
 from fallwise.tables import (
     ABANDONED,
     ACCEPTED,
@@ -88,6 +89,8 @@ def _run(tiers, rows, out, s, lru, final):
                 return FULL
             if i < n:
                 now, code = rows.arrival_ns[i], ENTER << 56 | i << 8
+            elif (final or n == 0) and heap[HELD] == flags[CHANGES] and s.waiting.sum() == 0:
+                return TOO_LATE if heap[LATE] else THROUGH
             elif final or n == 0:
                 now, code = END_OF_TIME, 0
             else:
@@ -102,7 +105,11 @@ def _run(tiers, rows, out, s, lru, final):
                 continue
             else:
                 return TOO_LATE if heap[LATE] else THROUGH
-        hand = _handle(tiers, rows, out, s, lru, now, code >> 56, code >> 8 & ROWS, code & TIERS)
+        kind, i_or_step, k = code >> 56, code >> 8 & ROWS, code & TIERS
+        if kind < DONE:
+            _change(tiers, rows, out, s, now, kind, i_or_step, k)
+        else:
+            hand = _handle(tiers, rows, out, s, lru, now, kind, i_or_step, k)
 
 
 @pasted
@@ -111,6 +118,8 @@ def _arrive(tiers, rows, out, s, lru, now, i):
     n = len(rows.arrival_ns)
     out.status[i] = OPEN
     out.hit_tier[i] = out.answer_of[i] = out.answer_tier[i] = -1
+    if len(out.rented_ns):
+        note_rent(out, s, now, i)
     for k in range(len(tiers.role)):
         v = k * n + i
         out.visit[v] = NOT_VISITED
@@ -172,11 +181,24 @@ def _handle(tiers, rows, out, s, lru, now, kind, i, k):
     return hand
 
 
+@part
+def _change(tiers, rows, out, s, now, kind, step, k):
+    """Let servers come or go, and then start those who wait, one by one."""
+    s.flags[CHANGES] -= 1
+    if kind == CHANGE:
+        change(tiers, s, now, step, k)
+        return
+    head = _called(out, s, len(rows.arrival_ns), k)
+    if head != NOBODY:
+        call(s, now, k)
+        _start(tiers, rows, out, s, now, head, k, k * len(rows.arrival_ns) + head)
+
+
 @pasted
 def _enter(tiers, rows, out, s, now, i, k, v):
     """Return how the visit ended if it ended at once, and i if it starts at once."""
     out.enter_ns[v] = now
-    if s.in_service[k] < tiers.servers[k]:
+    if s.free[k] > 0:
         return STAYS, i
     if s.waiting[k] >= tiers.queue_limit[k]:
         out.finish_ns[v] = now
@@ -197,8 +219,16 @@ def _enter(tiers, rows, out, s, now, i, k, v):
 
 @pasted
 def _free_server(out, s, n, k):
-    """Return the head of the queue, which leaves it, or NOBODY."""
-    s.in_service[k] -= 1
+    """Return the head of the queue if it may start, or NOBODY."""
+    s.free[k] += 1
+    return _called(out, s, n, k)
+
+
+@pasted
+def _called(out, s, n, k):
+    """Return the head of the queue, which leaves it, or NOBODY where nobody may start."""
+    if s.free[k] <= 0:
+        return np.int64(NOBODY)
     head = _head(out.finish_ns, s.ring, s.flags[RING], s.first, s.last, n, k)
     if head != NOBODY:
         s.first[k] += 1
@@ -233,7 +263,7 @@ def _head(finish_ns, ring, size, first, last, n, k):
 
 @pasted
 def _start(tiers, rows, out, s, now, i, k, v):
-    s.in_service[k] += 1
+    s.free[k] -= 1
     out.start_ns[v] = now
     done, late = now + rows.service_ns[v], False
     if tiers.timeout_ns[k] < UNLIMITED:

@@ -7,11 +7,14 @@ from typing import Final
 
 import numpy as np
 
+from fallwise.engines.capacity import Hours, hours_of
 from fallwise.scenario import Scenario
 from fallwise.tables import Bools, Int8s, Int64s
 
 __all__ = [
     "CACHE",
+    "CALL",
+    "CHANGE",
     "DONE",
     "ENTER",
     "GAVE_UP",
@@ -26,6 +29,10 @@ __all__ = [
 UNLIMITED: Final = 1 << 62
 
 # Kinds of events, in the order in which they are handled at one instant.
+CHANGE: Final = -2
+"""A tier's servers come or go; no request's own event, like CALL."""
+CALL: Final = -1
+"""Those who wait start, as far as servers are free after a CHANGE."""
 DONE: Final = 0
 """A server has finished the work of a request."""
 VERIFIED: Final = 1
@@ -56,6 +63,7 @@ class Plan:
     fills        (K,)  bool   accepted answers of this tier go into the cache
     capacity           int    of the cache
     ttl_ns             int    of the cache
+    hours              when the tiers' servers come and go; None where none do
     """
 
     role: Int8s
@@ -69,6 +77,12 @@ class Plan:
     fills: Bools
     capacity: int
     ttl_ns: int
+    hours: Hours | None = None
+
+    @property
+    def rents(self) -> bool:
+        """Return True where an engine notes how much was rented: it is not always the same."""
+        return self.hours is not None
 
 
 def plan(scenario: Scenario) -> Plan:
@@ -92,6 +106,7 @@ def plan(scenario: Scenario) -> Plan:
         fills=np.array([t.name in filled_by for t in tiers], np.bool_),
         capacity=(cache.capacity if cache else None) or 0,
         ttl_ns=(_ns(cache.ttl_s) if cache else None) or UNLIMITED,
+        hours=hours_of(scenario),
     )
 
 

@@ -15,8 +15,11 @@ import numpy as np
 from simpy import Environment, Event
 from simpy.events import EventPriority
 
+from fallwise.engines.places import Place, places_of
 from fallwise.engines.plan import (
     CACHE,
+    CALL,
+    CHANGE,
     DONE,
     ENTER,
     GAVE_UP,
@@ -65,7 +68,8 @@ STATUS_AFTER: Final = {
 def simulate(plan: Plan, requests: RequestTable, decisions: Decisions) -> OutcomeTable:
     """Return what happens to the requests; cost and correctness are left to the analysis."""
     cascade = _Cascade(plan, requests, decisions)
-    cascade.env.run()
+    while cascade.goes_on():
+        cascade.env.step()
     return cascade.out
 
 
@@ -101,13 +105,17 @@ class _Cascade:
         self.env = Environment(0)
         self.plan, self.requests, self.decisions = plan, requests, decisions
         self.n = len(requests)
-        self.out = _blank(requests, tiers)
+        self.out = _blank(requests, tiers, plan.rents)
         self.first_place = 1 if plan.role[0] == CACHE else 0
-        self.in_service = [0] * tiers
+        self.places: list[Place] = places_of(plan)
+        self.to_come = 0
+        """Events of requests, which keep the run going; those of servers alone do not."""
         self.waiting: list[OrderedDict[int, None]] = [OrderedDict() for _ in range(tiers)]
         self.cached: OrderedDict[int, _Entry] = OrderedDict()
         """By key; the last one is the one used last, the front of rule 4."""
         self.handle = {
+            CHANGE: self.on_change,
+            CALL: self.on_call,
             DONE: self.on_done,
             VERIFIED: self.judge,
             TIMEOUT: self.on_timeout,
@@ -116,6 +124,9 @@ class _Cascade:
             ARRIVE: self.on_arrive,
         }
         self.expect(0)
+        for k, place in enumerate(self.places):
+            if place.changes:
+                self.due(CHANGE, 0, k)
 
     @property
     def now(self) -> int:
@@ -124,7 +135,32 @@ class _Cascade:
     def due(self, kind: int, i: int, k: int, after_ns: Any = 0) -> None:
         """Let an event happen so much later; never, if that is UNLIMITED."""
         if after_ns < UNLIMITED:
-            _Due(self.env, self.now + int(after_ns), kind, i, k, self.handle[kind])
+            _Due(self.env, self.now + int(after_ns), kind, i, k, self.happen(kind))
+
+    def happen(self, kind: int) -> _Handler:
+        """Return what handles an event of this kind, and no longer counts it as to come."""
+        own = kind >= DONE
+        self.to_come += own
+
+        def handle(i: int, k: int) -> None:
+            self.to_come -= own
+            self.handle[kind](i, k)
+
+        return handle
+
+    def goes_on(self) -> bool:
+        return self.to_come > 0 or any(self.waiting)
+
+    # Servers come and go (rules 16 and 17); `step` says which change it is.
+
+    def on_change(self, step: int, k: int) -> None:
+        for after_ns, following in self.places[k].change(step, self.now):
+            self.due(CHANGE, following, k, after_ns)
+        self.due(CALL, 0, k)
+
+    def on_call(self, _: int, k: int) -> None:
+        while self.waiting[k] and self.places[k].is_free():
+            self.start(self.waiting[k].popitem(last=False)[0], k)
 
     # A request comes (rules 1 and 2).
 
@@ -135,6 +171,8 @@ class _Cascade:
 
     def on_arrive(self, i: int, _: int) -> None:
         self.expect(i + 1)
+        if self.out.rented_ns is not None:
+            self.out.rented_ns[i] = [place.rented_until(self.now) for place in self.places]
         if self.asks_cache(i):
             self.due(ENTER, i, 0)
         else:
@@ -207,7 +245,7 @@ class _Cascade:
         self.due(TIMEOUT, i, k, self.plan.timeout_ns[k])
         if self.requests.patience_ns is not None:
             self.due(GAVE_UP, i, k, self.requests.patience_ns[i, k])
-        if self.in_service[k] < self.plan.servers[k]:
+        if self.places[k].is_free():
             self.start(i, k)
         elif len(self.waiting[k]) < self.plan.queue_limit[k]:
             self.waiting[k][i] = None
@@ -215,15 +253,15 @@ class _Cascade:
             self.fail(i, k, TURNED_AWAY)
 
     def start(self, i: int, k: int) -> None:
-        self.in_service[k] += 1
+        self.places[k].take(i)
         self.out.start_ns[i, k] = self.now
         self.due(DONE, i, k, self.requests.service_ns[i, k])
 
     def free_server(self, i: int, k: int) -> None:
         """Note how long the request held the server, and give it to the head of the queue."""
         self.out.busy_ns[i, k] = self.now - self.out.start_ns[i, k]
-        self.in_service[k] -= 1
-        if self.waiting[k]:
+        self.places[k].give_back(i)
+        if self.waiting[k] and self.places[k].is_free():
             head, _ = self.waiting[k].popitem(last=False)
             self.start(head, k)
 
@@ -313,7 +351,7 @@ class _Cascade:
         self.out.end_ns[i] = at_ns
 
 
-def _blank(requests: RequestTable, tiers: int) -> OutcomeTable:
+def _blank(requests: RequestTable, tiers: int, rents: bool) -> OutcomeTable:
     """Return the outcomes of requests to which nothing has happened yet."""
     n = len(requests)
 
@@ -333,5 +371,6 @@ def _blank(requests: RequestTable, tiers: int) -> OutcomeTable:
         start_ns=wide(-1),
         finish_ns=wide(-1),
         busy_ns=wide(0),
+        rented_ns=wide(0) if rents else None,
         provenance=requests.provenance,
     )

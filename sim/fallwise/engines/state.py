@@ -12,10 +12,11 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from fallwise.engines.layout import Visits
-from fallwise.engines.plan import GAVE_UP, TIMEOUT
+from fallwise.engines.plan import CHANGE, GAVE_UP, TIMEOUT, Plan
 from fallwise.tables import Bools, Int64s
 
 __all__ = [
+    "CHANGES",
     "CROWDED",
     "HEAD",
     "HELD",
@@ -46,6 +47,9 @@ CROWDED: Final = 1
 RING: Final = 2
 """The size of each ring, a power of 2; a division would take longer than all else."""
 
+CHANGES: Final = 3
+"""How many of the events are no request's own: they alone keep no run going."""
+
 ROWS: Final = (1 << 48) - 1
 TIERS: Final = (1 << 8) - 1
 
@@ -59,7 +63,8 @@ class State(NamedTuple):
 
     flags: Int64s
     heap: Int64s
-    in_service: Int64s
+    free: Int64s
+    """How many more may start; below 0 where more are in service than there are servers."""
     waiting: Int64s
     ring: Int64s
     """(K * flags[RING],) rows in the order of their coming."""
@@ -67,19 +72,33 @@ class State(NamedTuple):
     last: Int64s
     timer: Int64s
     """The row that the queue's TIMEOUT among the events is of, -1 where there is none."""
+    units: Int64s
+    """Servers that come and go: how many are there."""
+    rented_ns: Int64s
+    """Their time since the last arrival, up to since_ns."""
+    since_ns: Int64s
 
 
-def fresh(tiers: int) -> State:
+def fresh(plan: Plan) -> State:
     """Return the state of a run before its first event."""
+    tiers = len(plan.role)
+    changing = set() if plan.hours is None else set(plan.hours.tier.tolist())
+    heap = np.zeros(HEAD + 2 * EVENTS, np.int64)
+    for j, k in enumerate(sorted(changing)):  # At 0, in order: a heap.
+        heap[HEAD + 2 * j + 1] = CHANGE << 56 | k
+    heap[HELD] = len(changing)
     return State(
-        flags=np.array([0, 0, WAITING]),
-        heap=np.zeros(HEAD + 2 * EVENTS, np.int64),
-        in_service=np.zeros(tiers, np.int64),
+        flags=np.array([0, 0, WAITING, len(changing)]),
+        heap=heap,
+        free=np.where(np.isin(np.arange(tiers), list(changing)), 0, plan.servers),
         waiting=np.zeros(tiers, np.int64),
         ring=np.empty(tiers * WAITING, np.int64),
         first=np.zeros(tiers, np.int64),
         last=np.zeros(tiers, np.int64),
         timer=np.full(tiers, -1, np.int64),
+        units=np.zeros(tiers, np.int64),
+        rented_ns=np.zeros(tiers, np.int64),
+        since_ns=np.zeros(tiers, np.int64),
     )
 
 
@@ -93,7 +112,7 @@ def rows_in_use(state: State, out: Visits) -> Bools:
     """Return (n,) True where an event is still to come for a row."""
     used = np.zeros(len(out.request), np.bool_)
     _, code = _events(state, out)
-    used[code >> 8 & ROWS] = True
+    used[code[code >= 0] >> 8 & ROWS] = True
     return used
 
 
@@ -101,7 +120,8 @@ def carried(state: State, out: Visits, keep: Bools) -> State:
     """Return the state for a table that holds only these rows, in the same order."""
     moved = np.cumsum(keep) - 1
     ns, code = _events(state, out)
-    code = code & ~(ROWS << 8) | moved[code >> 8 & ROWS] << 8
+    own = code >= 0
+    code[own] = code[own] & ~(ROWS << 8) | moved[code[own] >> 8 & ROWS] << 8
     queues = [moved[rows] for rows in _queues(state, out)]
     set_ = state.timer >= 0
     state.timer[set_] = moved[state.timer[set_]]
@@ -113,7 +133,7 @@ def _events(state: State, out: Visits) -> tuple[Int64s, Int64s]:
     """Return times and codes of the events that will do something."""
     ns, code = state.heap[HEAD : HEAD + 2 * state.heap[HELD]].reshape(-1, 2).T
     kind, row, k = code >> 56, code >> 8 & ROWS, code & TIERS
-    visit = k * len(out.request) + row
+    visit = np.where(code >= 0, k * len(out.request) + row, 0)
     over, started = out.finish_ns[visit] >= 0, out.start_ns[visit] >= 0
     idle = (kind == TIMEOUT) & over & (state.timer[k] != row)
     idle |= (kind == GAVE_UP) & (over | started)

@@ -44,6 +44,7 @@ def is_exact(plan: Plan) -> bool:
         plan.paired.any()
         or (plan.role[0] == CACHE and plan.fills.any())
         or (waits & (plan.queue_limit < UNLIMITED)).any()
+        or plan.rents
     )
 
 

@@ -15,14 +15,14 @@ from typing import Any, Final
 import numpy as np
 
 from fallwise.analysis.baselines import alone
-from fallwise.analysis.money import SECONDS_PER_MONTH, rent_usd_per_s
+from fallwise.analysis.money import SECONDS_PER_MONTH, rent_usd_per_s, units_mean
 from fallwise.analysis.predict import Prediction
 from fallwise.analysis.questions import by_question
 from fallwise.analysis.sample import Json, Sample, collect, warmup
 from fallwise.draw import stream
 from fallwise.planning.again import again, unlimited
 from fallwise.planning.volume import Rent, Side, pays_from, pays_in
-from fallwise.scenario import Scenario, Tier
+from fallwise.scenario import Scenario
 from fallwise.scenario.traffic import Profile
 from fallwise.tables import Floats
 
@@ -161,7 +161,7 @@ class _World:
         for k, tier in enumerate(scenario.tiers):
             rent = rent_usd_per_s(tier)
             if rent:
-                units, slots = _units(tier)
+                units, slots = units_mean(tier), tier.slots or 1
                 work_s = max(0.0, self.mean(side, f"tier{k}.work_s", weight))
                 work_s *= peak_factor(scenario) if tier.kind != "cache" else 0.0
                 room_s = SECONDS_PER_MONTH * self.utilisation * slots
@@ -221,13 +221,6 @@ def _outer(estimates: list[Json]) -> Json:
     low = None if None in lows else min(x for x in lows if x is not None)
     high = None if None in highs else max(x for x in highs if x is not None)
     return {"value": estimates[0]["value"], "low": low, "high": high}
-
-
-def _units(tier: Tier) -> tuple[int, int]:
-    """Return how many replicas or agents a tier has now, and the slots of each."""
-    if tier.kind == "human":
-        return tier.agents or 1, 1
-    return tier.replicas or 1, tier.slots or 1
 
 
 def _why(scenario: Scenario, ours: Side, theirs: Side, ranges: list[dict[str, Any]]) -> str:

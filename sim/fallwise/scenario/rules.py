@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import Any, Final
 
 from fallwise.errors import Problem
+from fallwise.scenario.capacity_rules import capacity_rules
 from fallwise.scenario.laws import FromTable, FromTrace, Lognormal, LognormalTokens, Model
 from fallwise.scenario.live_rules import live_rules
 from fallwise.scenario.problems import MISSING, UNKNOWN, proposal
@@ -45,7 +46,7 @@ ONLY = {
     **dict.fromkeys(("replicas", "slots"), ("rules", "pool")),
     "replica_usd_per_hour": ("cache", "rules", "pool"),
     "concurrency": ("api",),
-    **dict.fromkeys(("agents", "agent_usd_per_hour"), ("human",)),
+    **dict.fromkeys(("agents", "agent_usd_per_hour", "hours"), ("human",)),
 }
 NEEDED = {"cache": ("capacity", "lookup_s", "filled_by"), "human": ("agents", "service")}
 
@@ -55,6 +56,7 @@ def broken_rules(scenario: Scenario) -> list[Problem]:
     found = [*_sizes(scenario), *_traffic(scenario), *_answers(scenario), *_names(scenario)]
     for k in range(len(scenario.tiers)):
         found += [*_kind(scenario, k), *_decision(scenario, k), *_tier_answers(scenario, k)]
+        found += capacity_rules(scenario.tiers[k], k)
     if scenario.router is not None:
         found += _router(scenario, scenario.router)
     return [*found, *_targets(scenario), *_assumptions(scenario), *live_rules(scenario)]

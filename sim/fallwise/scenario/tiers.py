@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from fallwise.scenario.hours import WEEK_MINUTES, Shift, week
 from fallwise.scenario.laws import Law, Model, NotNegative, Positive
 from fallwise.scenario.live import Live, LiveVerifier, Upstream
 from fallwise.scenario.traffic import Share
@@ -110,6 +111,9 @@ class Tier(Model):
     slots: Count | None = None
     concurrency: Count | None = None
     agents: Count | None = None
+    hours: Annotated[list[Shift], Field(min_length=1)] | None = None
+    """When people work; without it they always do. Whoever comes at night waits for the morning,
+    and agents are paid in these hours only, busy or not."""
     service: Law | None = None
     queue_limit: Annotated[int, Field(ge=0)] | None = None
     timeout_s: Positive | None = None
@@ -142,6 +146,25 @@ class Tier(Model):
     replica_usd_per_hour: NotNegative = 0.0
     """Rent of each replica, busy or not; a cache is one replica."""
     agent_usd_per_hour: NotNegative = 0.0
+
+    def week(self, starts: str) -> list[tuple[int, int]]:
+        """Return from which minute after `starts` how many work, or nothing without hours."""
+        return [] if self.hours is None else week(self.hours, self.agents or 1, starts)
+
+    @property
+    def elastic(self) -> bool:
+        """Return True where servers come and go, so that a run says how many there were."""
+        return self.hours is not None
+
+    @property
+    def servers_mean(self) -> float | None:
+        """Return how many servers there are on average, by the clock; None is without limit."""
+        if self.hours is None:
+            return self.servers
+        steps = self.week("mon 00:00")
+        ends = [minute for minute, _ in steps[1:]] + [WEEK_MINUTES]
+        spans = zip(steps, ends, strict=True)
+        return sum(c * (end - begin) for (begin, c), end in spans) / WEEK_MINUTES
 
     @property
     def servers(self) -> int | None:

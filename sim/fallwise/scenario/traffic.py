@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from fallwise.scenario.hours import Moment
 from fallwise.scenario.laws import FixedTokens, Model, NotNegative, Positive, TokenLaw
 
 __all__ = ["Arrivals", "Poisson", "Profile", "Renewal", "Repeats", "Segment", "Trace", "Traffic"]
@@ -81,3 +82,5 @@ class Traffic(Model):
 
     arrivals: Arrivals
     segments: Annotated[list[Segment], Field(min_length=1)] = [Segment()]
+    starts: Moment = "mon 00:00"
+    """Day and time at which the run starts, for opening hours."""

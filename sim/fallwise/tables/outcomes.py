@@ -101,6 +101,8 @@ class OutcomeTable(Table):
     visit_cost_usd  (n, K)  float64  optional, filled by the analysis or by a live recorder
     cost_usd        (n,)    float64  optional: all visits, and the router
     correct         (n,)    float32  optional: grade of the shipped answer; 0 where none was
+    rented_ns       (n, K)  int64    optional: time of the replicas or agents that tier k rented
+                                     since the arrival before, where those come and go; else 0
     """
 
     request: Int64s = column(np.int64, "n", low=0)
@@ -118,6 +120,7 @@ class OutcomeTable(Table):
     visit_cost_usd: Floats | None = column(np.float64, "nK", low=0, optional=True)
     cost_usd: Floats | None = column(np.float64, "n", low=0, optional=True)
     correct: Float32s | None = column(np.float32, "n", low=0, high=1, optional=True)
+    rented_ns: Int64s | None = column(np.int64, "nK", low=0, optional=True)
     provenance: Provenance = Provenance()
 
     def check(self) -> Self:

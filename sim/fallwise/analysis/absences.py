@@ -1,0 +1,48 @@
+"""Who came when nobody was there: in numbers, and in plain words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol
+
+import numpy as np
+
+from fallwise.scenario import Scenario
+from fallwise.scenario.hours import WEEK_MINUTES
+from fallwise.tables import Bools, Int64s
+
+__all__ = ["absences", "closed"]
+
+MINUTE_NS = 60 * 10**9
+
+
+class _Counted(Protocol):
+    @property
+    def scenario(self) -> Scenario: ...
+    @property
+    def total(self) -> Mapping[str, int]: ...
+
+
+def closed(scenario: Scenario, k: int, at_ns: Int64s) -> Bools:
+    """Return (m,) True where tier k, which has hours, has nobody there at these times."""
+    minute, number = np.array(scenario.tiers[k].week(scenario.traffic.starts)).T
+    step = np.searchsorted(minute, at_ns // MINUTE_NS % WEEK_MINUTES, side="right") - 1
+    nobody: Bools = number[step] == 0
+    return nobody
+
+
+def absences(sample: _Counted, summary: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what it means that servers come and go."""
+    for k, tier in enumerate(sample.scenario.tiers):
+        if tier.hours is not None and sample.total[f"tier{k}.closed"]:
+            yield _night(tier.name, sample.total, k, summary["tiers"][k])
+
+
+def _night(name: str, total: Mapping[str, int], k: int, row: Mapping[str, Any]) -> str:
+    night, visits = int(total[f"tier{k}.closed"]), int(total[f"tier{k}.visits"])
+    p99 = row["wait_s_p99"]
+    waits = "" if p99 is None else f"; the wait for {name} is {p99['value'] / 3600:.3g} h at p99"
+    return (
+        f"People are asked at night: {100 * night / visits:.3g} % of the {visits:,} visits to "
+        f"{name} came outside its hours and wait for the morning{waits}."
+    )
