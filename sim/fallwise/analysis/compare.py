@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from fallwise.analysis.intervals import Estimate, paired, paired_quantile
-from fallwise.analysis.money import rent_usd_per_s
+from fallwise.analysis.money import rent_usd
 from fallwise.analysis.predict import Prediction
 from fallwise.analysis.sample import warmup
 from fallwise.errors import Problem, ScenarioError
@@ -58,8 +58,7 @@ def _cost_usd(prediction: Prediction, cut: int) -> Floats:
     """Return what each measured request cost, with its part of the rent by the clock."""
     outcomes, scenario = prediction.outcomes, prediction.scenario
     assert outcomes.cost_usd is not None
-    gap_s: Floats = np.diff(outcomes.arrival_ns, prepend=0) / 1e9
-    return np.asarray(outcomes.cost_usd + gap_s * sum(map(rent_usd_per_s, scenario.tiers)))[cut:]
+    return np.asarray(outcomes.cost_usd + rent_usd(scenario, outcomes))[cut:]
 
 
 def _correct(prediction: Prediction, cut: int) -> Floats:

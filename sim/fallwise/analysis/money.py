@@ -17,12 +17,14 @@ from fallwise.tables import (
     Decisions,
     Floats,
     Int8s,
+    OutcomeTable,
     RequestTable,
 )
 
 __all__ = [
     "SECONDS_PER_MONTH",
     "call_usd",
+    "rent_usd",
     "rent_usd_per_s",
     "router_usd",
     "unit_usd_per_s",
@@ -40,6 +42,18 @@ def rent_usd_per_s(tier: Tier) -> float:
     Where they come and go this is the average of a week; a run says what it really was.
     """
     return unit_usd_per_s(tier) * units_mean(tier)
+
+
+def rent_usd(scenario: Scenario, outcomes: OutcomeTable) -> Floats:
+    """Return (n,) what was paid for replicas and agents since the arrival before each request's."""
+    gap_s = np.diff(outcomes.arrival_ns, prepend=0) / 1e9
+    paid = np.zeros(len(outcomes))
+    for k, tier in enumerate(scenario.tiers):
+        if tier.elastic and outcomes.rented_ns is not None:
+            paid += outcomes.rented_ns[:, k] / 1e9 * unit_usd_per_s(tier)
+        else:
+            paid += gap_s * rent_usd_per_s(tier)
+    return paid
 
 
 def unit_usd_per_s(tier: Tier) -> float:
