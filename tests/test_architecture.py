@@ -27,6 +27,7 @@ HOMES = {
     "starlette": {"gateway"},
     "uvicorn": {"gateway", "cli"},
     "aiohttp": {"gateway"},
+    "jinja2": {"report"},
     "locust": set(),
     "optuna": {"planning"},
     "time": {"gateway"},

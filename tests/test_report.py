@@ -12,6 +12,7 @@ from fallwise import plots, report
 from fallwise.analysis.predict import Prediction, predict
 from fallwise.analysis.summary import summarise
 from fallwise.errors import ScenarioError
+from fallwise.report import folder as folder_module
 from fallwise.tables import OutcomeTable, RequestTable
 
 FIGURES = ["latency", "quality-cost", "reliability", "tier-hits"]
@@ -144,7 +145,7 @@ def test_of_long_tables_the_first_rows_are_written(
     result: tuple[Prediction, dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prediction, summary = result
-    monkeypatch.setattr(report, "LONGEST", 100)
+    monkeypatch.setattr(folder_module, "LONGEST", 100)
     folder = report.write(tmp_path / "x", summary, prediction)
     assert len(RequestTable.load(folder / "requests.parquet")) == 100
     first = OutcomeTable.load(folder / "outcomes.parquet")

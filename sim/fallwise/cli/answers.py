@@ -33,11 +33,17 @@ def about(scenario: Scenario, command: str, engine: str) -> Json:
     }
 
 
-def deliver(summary: Json, folder: Path, as_json: bool, show: Callable[[Any, Json], None]) -> None:
-    """Write the summary to its folder, and print it: as JSON, or by show(console, summary)."""
+def deliver(
+    summary: Json,
+    folder: Path,
+    as_json: bool,
+    show: Callable[[Any, Json], None],
+    html: str | None = None,
+) -> None:
+    """Write the summary and a page to a folder, and print it: as JSON, or by show(console, it)."""
     from fallwise import report
 
-    report.write(folder, summary, None)
+    report.write(folder, summary, None, html)
     if as_json:
         typer.echo(json.dumps(summary, indent=2, ensure_ascii=False, allow_nan=False))
         return

@@ -52,8 +52,8 @@ def run(
 ) -> None:
     """Predict cost, quality, tier hits and waiting of a cascade.
 
-    Writes the summary, the tables and the figures of the run to a folder. Ends with status 1
-    where a target of the scenario is not met.
+    Writes the summary, the tables, the figures and a page (report.html) to a folder. Ends with
+    status 1 where a target of the scenario is not met.
     """
     checked = scenario_of(scenario, settings, seed, requests)
     folder = folder_for(out, checked, "run")
@@ -102,8 +102,10 @@ def simulated(
             summary, prediction = summarise_stream(scenario), None
         else:
             summary, prediction = _in_memory(scenario, engine, relative)
+        status.update("drawing the report")
+        html = report.page(summary, scenario, prediction)
         status.update(f"writing {folder}")
-        report.write(folder, summary, prediction)
+        report.write(folder, summary, prediction, html)
     return summary
 
 

@@ -97,7 +97,7 @@ def show(summary: Json, scenario: Scenario, folder: Path) -> None:
     if summary["assumptions"]:
         console.print("\nAssumed, not measured:")
         console.print(_points([_assumed(item, scenario) for item in summary["assumptions"]]))
-    console.print(f"\nWritten to {folder}", markup=False, soft_wrap=True)
+    console.print(f"\nWritten to {folder}; open report.html there", markup=False, soft_wrap=True)
 
 
 def _points(sentences: list[str]) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -19,6 +19,9 @@ from fallwise.cli.options import (
     placing,
     scenario_of,
 )
+
+if TYPE_CHECKING:
+    from fallwise.scenario import Scenario
 
 __all__ = ["tune"]
 
@@ -83,9 +86,24 @@ def tune(
             found = found_for(
                 checked, goal, tier, engine=engine, trials=trials or TRIALS, progress=progress
             )
-    deliver(about(checked, "tune", engine) | found, folder, as_json, _show)
+    html = _page(checked, found, engine)
+    deliver(about(checked, "tune", engine) | found, folder, as_json, _show, html)
     if found["pick"] is None or not found["pick"]["met"]:
         raise typer.Exit(1)
+
+
+def _page(scenario: Scenario, found: dict[str, Any], engine: Any) -> str:
+    """Return the page of a run with the threshold that was picked."""
+    from fallwise import report
+    from fallwise.analysis.predict import predict
+    from fallwise.analysis.summary import summarise
+    from fallwise.scenario import override
+
+    threshold = (found["pick"] or {}).get("threshold")
+    if found["tier"] is not None and threshold is not None:
+        scenario = override(scenario, {f"tiers.{found['tier']}.threshold": threshold})
+    prediction = predict(scenario, engine=engine)
+    return report.page(summarise(prediction, "tune"), scenario, prediction, found)
 
 
 def _show(console: Any, summary: dict[str, Any]) -> None:

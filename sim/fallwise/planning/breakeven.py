@@ -9,7 +9,7 @@ none is busier than `utilisation` at the busiest rate of the arrivals. What peop
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -26,7 +26,7 @@ from fallwise.scenario import Scenario
 from fallwise.scenario.traffic import Profile
 from fallwise.tables import Floats
 
-__all__ = ["breakeven", "peak_factor"]
+__all__ = ["breakeven", "peak_factor", "side_of"]
 
 POINTS: Final = 41
 """Volumes on the printed curve."""
@@ -122,6 +122,22 @@ def peak_factor(scenario: Scenario) -> float:
     return 1.0
 
 
+def side_of(
+    scenario: Scenario, usage_usd: float, work_s: Sequence[float], utilisation: float = 0.7
+) -> Side:
+    """Return a side, from a request's calls in USD and its seconds of work at each tier."""
+    rents = []
+    for tier, work in zip(scenario.tiers, work_s, strict=True):
+        rent = rent_usd_per_s(tier)
+        if rent:
+            units, slots = units_mean(tier), tier.slots or 1
+            peak_s = work * peak_factor(scenario) if tier.kind != "cache" else 0.0
+            room_s = SECONDS_PER_MONTH * utilisation * slots
+            each = room_s / peak_s if peak_s else math.inf
+            rents.append(Rent(tier.name, rent * SECONDS_PER_MONTH / units, each))
+    return Side(usage_usd, scenario.money.upkeep_usd_per_month, tuple(rents))
+
+
 class _World:
     """Both ways of serving the same requests, as functions of how often each batch counts."""
 
@@ -157,17 +173,9 @@ class _World:
         usage = self.mean(side, "cost_usd", weight)
         if stakes:
             usage += self.mean(side, "stakes_usd", weight)
-        rents = []
-        for k, tier in enumerate(scenario.tiers):
-            rent = rent_usd_per_s(tier)
-            if rent:
-                units, slots = units_mean(tier), tier.slots or 1
-                work_s = max(0.0, self.mean(side, f"tier{k}.work_s", weight))
-                work_s *= peak_factor(scenario) if tier.kind != "cache" else 0.0
-                room_s = SECONDS_PER_MONTH * self.utilisation * slots
-                each = room_s / work_s if work_s else math.inf
-                rents.append(Rent(tier.name, rent * SECONDS_PER_MONTH / units, each))
-        return Side(usage, scenario.money.upkeep_usd_per_month, tuple(rents))
+        tiers = range(len(scenario.tiers))
+        work_s = [max(0.0, self.mean(side, f"tier{k}.work_s", weight)) for k in tiers]
+        return side_of(scenario, usage, work_s, self.utilisation)
 
     def kept(self, weight: Floats) -> float:
         """Return the share of requests that never reach the frontier."""

@@ -121,12 +121,13 @@ class Scenario(Model):
         """Return the index of the first tier that is no cache."""
         return 1 if self.cache and len(self.tiers) > 1 else 0
 
-    def value_at(self, key: str) -> Any:
+    def value_at(self, key: str, given: bool = False) -> Any:
         """Return a value in plain data: by keys, names and positions, as in tiers.small.threshold.
 
-        LookupError, of the part that is not there and those that are, where there is none.
+        With `given` only what was written, without defaults. LookupError, of the part that is not
+        there and those that are, where there is none.
         """
-        at: Any = self.model_dump()
+        at: Any = self.model_dump(exclude_unset=given)
         for part in re.findall(r"[^.\[\]]+", key):
             if isinstance(at, list):
                 names = [str(item.get("name")) if isinstance(item, dict) else "" for item in at]

@@ -4,6 +4,7 @@
     requests.parquet outcomes.parquet the tables; the first run's, where there were several
     *.csv                             the tables of a command that plans, such as breakeven's curve
     figures/*.png *.svg               each figure twice
+    report.html                       one page that tells it all, where the command makes one
     README.txt                        what made the folder
 
 Nothing in it depends on the time or the place, so the same scenario, seed and engine give the same
@@ -41,11 +42,14 @@ TABLES: Final = {"breakeven": ("monthly",)}
 """Which keys of a planning command's summary are lists of rows."""
 OURS: Final = {
     *("summary.json", "README.txt", "requests.parquet", "outcomes.parquet", "figures"),
-    *(f"{name}.csv" for names in TABLES.values() for name in names),
+    *("report.html", *(f"{name}.csv" for names in TABLES.values() for name in names)),
 }
+PAGE: Final = "report.html    all of it on one page, with a slider for the threshold"
 
 
-def write(folder: Path, summary: Summary, prediction: Prediction | None) -> Path:
+def write(
+    folder: Path, summary: Summary, prediction: Prediction | None, html: str | None = None
+) -> Path:
     """Write the results of a command, and return the folder; without a prediction, no tables.
 
     Older results in the folder go away just when the new ones are complete. ScenarioError where
@@ -56,6 +60,8 @@ def write(folder: Path, summary: Summary, prediction: Prediction | None) -> Path
     half, old = (whole.with_name(f".{whole.name}.{os.getpid()}.{end}") for end in ("tmp", "old"))
     try:
         half.mkdir(parents=True)
+        if html is not None:
+            (half / "report.html").write_text(html, encoding="utf-8")
         _fill(half, summary, prediction)
         if whole.exists():
             whole.rename(old)
@@ -160,7 +166,10 @@ def _fill(folder: Path, summary: Summary, prediction: Prediction | None) -> None
     prediction.requests.take(slice(LONGEST)).save(folder / "requests.parquet")
     prediction.outcomes.take(slice(LONGEST)).save(folder / "outcomes.parquet")
     _draw(folder, figures(summary, prediction))
-    (folder / "README.txt").write_text(_readme(summary, prediction), encoding="utf-8")
+    about = _readme(summary, prediction)
+    if (folder / "report.html").exists():
+        about += f"{PAGE}\n"
+    (folder / "README.txt").write_text(about, encoding="utf-8")
 
 
 def _draw(folder: Path, drawn: Iterator[tuple[str, Any]]) -> None:
@@ -185,6 +194,7 @@ def _fill_answer(folder: Path, summary: Summary) -> None:
         "summary.json   what was found; every estimate with its 95 % interval",
         *(["*.csv          the same, the parts that are tables"] if names else []),
         *(["figures/       the pictures, as PNG and as SVG"] if drawn else []),
+        *([PAGE] if (folder / "report.html").exists() else []),
     ]
     (folder / "README.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
 

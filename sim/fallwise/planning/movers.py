@@ -1,0 +1,95 @@
+"""What each assumption moves: every number that nobody measured, a quarter down and a quarter up.
+
+One at a time, on the same requests, so a difference is the assumption's doing. `sensitivity` takes
+the ranges that the user gives instead, and looks at all keys together too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+import numpy as np
+
+from fallwise.analysis.money import rent_usd
+from fallwise.analysis.predict import predict
+from fallwise.engines.engine import Engine
+from fallwise.errors import ScenarioError
+from fallwise.scenario import Scenario, override
+from fallwise.tables import ANSWERED
+
+__all__ = ["QUARTER", "moved"]
+
+QUARTER: Final = 0.25
+REQUESTS: Final = 20_000
+"""A difference on the same requests is known well from so many."""
+FROM_ONE: Final = {"accuracy", "auroc", "loading", "score_loading", "catch_rate"}
+"""Of these the distance from 1 is moved: a quarter more errors, not a quarter less accuracy."""
+NO_SIZE: Final = {"score_quantiles", "starts", "cuts", "table", "weight"}
+
+Values = dict[str, Any]
+
+
+def moved(scenario: Scenario, engine: Engine = "compiled") -> dict[str, Any]:
+    """Return `base` and, for each assumption that is a number, what it makes of the measures.
+
+    A row has the key, `low` and `high` (the values that were put in, by key) and, for each of
+    `cost_usd_mean`, `cost_at_stake_usd_mean` (wrong answers paid for too), `quality` and
+    `sojourn_s_p95`, the pair at them. All numbers of a distribution
+    are moved together. `left` has the keys that are no number or cannot be moved.
+    """
+    once = scenario.run.model_copy(update={"replications": 1})
+    scenario = scenario.model_copy(update={"run": once})
+    n = min(scenario.run.requests, REQUESTS)
+    rows, left = [], []
+    for key in dict.fromkeys(item.key for item in scenario.assumptions):
+        try:
+            value = scenario.value_at(key, given=True)
+            *ends, base = [dict(_scaled(key, value, by)) for by in (1 - QUARTER, 1 + QUARTER, 1.0)]
+            points = [_point(override(scenario, end), n, engine) for end in ends if end != base]
+        except (LookupError, ScenarioError):
+            points = []
+        if len(points) == 2:
+            pairs = {name: [p[name] for p in points] for name in points[0]}
+            rows.append({"key": key, "low": ends[0], "high": ends[1], **pairs})
+        else:
+            left.append(key)
+    base_point = _point(scenario, n, engine) if rows else None
+    return {"base": base_point, "rows": rows, "left": left, "requests": n}
+
+
+def _scaled(key: str, value: Any, by: float) -> Iterator[tuple[str, Any]]:
+    """Yield the numbers at and below a key, scaled, and their own keys."""
+    name = key.rpartition(".")[2]
+    if isinstance(value, dict):
+        for inner, item in value.items():
+            if inner not in NO_SIZE and item is not None:
+                yield from _scaled(f"{key}.{inner}", item, by)
+    elif isinstance(value, list) and name not in NO_SIZE:
+        if value and all(isinstance(x, int | float) for x in value):
+            yield key, [x * by for x in value]
+        else:
+            for i, item in enumerate(value):
+                if isinstance(item, dict):
+                    yield from _scaled(f"{key}[{i}]", item, by)
+    elif isinstance(value, float) and name in FROM_ONE:
+        yield key, max(0.0, 1 - (1 - value) * by)
+    elif isinstance(value, int) and not isinstance(value, bool):
+        yield key, round(value * by)
+    elif isinstance(value, float):
+        yield key, value * by
+
+
+def _point(scenario: Scenario, n: int, engine: Engine) -> dict[str, float]:
+    run = predict(scenario, n=n, engine=engine)
+    outcomes = run.outcomes
+    assert outcomes.cost_usd is not None and outcomes.correct is not None
+    cost = float((outcomes.cost_usd + rent_usd(scenario, outcomes)).mean())
+    stakes = np.array([segment.wrong_answer_usd for segment in scenario.traffic.segments])
+    lost = (outcomes.status == ANSWERED) * (1 - outcomes.correct) * stakes[run.requests.segment]
+    return {
+        "cost_usd_mean": cost,
+        "cost_at_stake_usd_mean": cost + float(lost.mean()),
+        "quality": float(np.asarray(outcomes.correct, np.float64).mean()),
+        "sojourn_s_p95": float(np.quantile(outcomes.sojourn_s, 0.95)),
+    }

@@ -1,0 +1,250 @@
+"""What other thresholds of one tier would do to the same requests, each of them simulated.
+
+Every point is a run of its own, with queues, timeouts and cache; nothing is read off between two.
+Requests, warm-up, batches and intervals are those of the summary, so the point at the scenario's
+own threshold says what the summary says, and two points differ by the threshold alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from fallwise.analysis.baselines import alone
+from fallwise.analysis.intervals import pooled_quantile
+from fallwise.analysis.money import rent_usd
+from fallwise.analysis.predict import Prediction
+from fallwise.analysis.sample import Json, enough, held_ns, warmup
+from fallwise.analysis.settle import settle
+from fallwise.analysis.tally import escalated
+from fallwise.engines import plan, simulate
+from fallwise.planning.again import again, unlimited
+from fallwise.planning.breakeven import side_of
+from fallwise.planning.groups import Paid, groups_of
+from fallwise.planning.volume import Side, pays_from
+from fallwise.policies import decide
+from fallwise.scenario import Scenario
+from fallwise.tables import ANSWERED, NOT_VISITED, Floats, OutcomeTable, RequestTable
+
+__all__ = ["POINTS", "Point", "Thresholds", "thresholds_of"]
+
+Point = dict[str, Any]
+
+POINTS: Final = 33
+"""Thresholds of one tier; fewer where there are very many requests."""
+FEWEST: Final = 9
+ROWS: Final = 4_000_000
+"""So many rows are simulated for one tier's points, as long as there are enough of them."""
+TAILS: Final = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
+
+
+@dataclass(frozen=True)
+class _Run:
+    """The measured rows of one run; `cut` came before them and are simulated all the same."""
+
+    requests: RequestTable
+    cut: int
+
+
+class Thresholds:
+    """A prediction's requests, and what any threshold of any tier does to them."""
+
+    def __init__(self, prediction: Prediction, cuts: Sequence[int]):
+        self.scenario, self.engine = prediction.scenario, prediction.engine
+        self.runs = [_Run(r.requests, c) for r, c in zip(prediction.runs, cuts, strict=True)]
+        self.groups = groups_of(prediction, cuts)
+        free = again(prediction, unlimited(self.scenario))
+        cuts = warmup(free)
+        self.free = free.scenario
+        self.free_runs = [_Run(r.requests, c) for r, c in zip(free.runs, cuts, strict=True)]
+        other = alone(free, self.scenario.frontier)
+        self.free_alone = self._side(other.scenario, [run.outcomes for run in other.runs])
+        frontier = alone(prediction, self.scenario.frontier)
+        self.frontier_scenario = frontier.scenario
+        self.frontier = [run.outcomes for run in frontier.runs]
+        self.outcomes = [run.outcomes for run in prediction.runs]
+
+    def own(self) -> Point:
+        """Return what the scenario's own thresholds gave, or give where there are none to move."""
+        found = self._described(self.scenario, self.outcomes)
+        return {"threshold": None, "pays_from": self._pays_from(), **found}
+
+    @property
+    def alone_usd(self) -> float:
+        """Return what a request costs with the frontier alone, its wrong answers paid for."""
+        paid = self._paid(self.frontier_scenario, self.frontier)
+        return float(sum(map(np.mean, paid)) + self._lost(self.frontier).mean())
+
+    def _paid(self, scenario: Scenario, outcomes: list[OutcomeTable]) -> Paid:
+        """Return (n,) what was paid for calls, and for what is rented."""
+        rent = [
+            rent_usd(scenario, x)[r.cut :] for x, r in zip(outcomes, self.runs, strict=True)
+        ]
+        return _column(outcomes, "cost_usd", self.runs), np.concatenate(rent)
+
+    def _lost(self, outcomes: list[OutcomeTable]) -> Floats:
+        """Return (n,) what each request's wrong answer costs; that none came costs nothing."""
+        stakes = np.array([s.wrong_answer_usd for s in self.scenario.traffic.segments])
+        segment = np.concatenate([run.requests.segment[run.cut :] for run in self.runs])
+        status, grade = (_column(outcomes, name, self.runs) for name in ("status", "correct"))
+        lost: Floats = (status == ANSWERED) * (1 - grade) * stakes[segment]
+        return lost
+
+    def point(self, tier: int, threshold: float | None) -> Point:
+        """Return what a threshold gives; None sends every answer of the tier on.
+
+        Estimates as in a run's summary. Differences are paired with frontier-only: `saving` is the
+        share of its cost, `saving_at_stake` the same when wrong answers are paid for too (None
+        where they cost nothing), `quality_difference` in grades, `pays_from` the monthly volume as
+        `planning.breakeven` counts it, without an interval (None: never). `paths` have the bits of
+        the tiers, shares of all requests, and plain quantiles.
+        """
+        at = math.inf if threshold is None else threshold
+        scenario = _with(self.scenario, tier, at)
+        outcomes = [self._simulated(scenario, run) for run in self.runs]
+        found = self._described(scenario, outcomes)
+        return {"threshold": threshold, "pays_from": self._pays_from(tier, at), **found}
+
+    def _simulated(self, scenario: Scenario, run: _Run) -> OutcomeTable:
+        decisions = decide(scenario, run.requests)
+        outcomes = simulate(plan(scenario), run.requests, decisions, self.engine)
+        return settle(scenario, run.requests, decisions, outcomes)
+
+    def _described(self, scenario: Scenario, outcomes: list[OutcomeTable]) -> Point:
+        groups = self.groups
+        cost = self._paid(scenario, outcomes)
+        other = self._paid(self.frontier_scenario, self.frontier)
+        grade, other_grade = (_column(x, "correct", self.runs) for x in (outcomes, self.frontier))
+        on = np.concatenate(
+            [
+                escalated(scenario, x.visit[r.cut :])
+                for x, r in zip(outcomes, self.runs, strict=True)
+            ]
+        )
+        lost, other_lost = self._lost(outcomes), self._lost(self.frontier)
+        at_stake = any(segment.wrong_answer_usd for segment in scenario.traffic.segments)
+        sojourn = [x.sojourn_s[r.cut :] for x, r in zip(outcomes, self.runs, strict=True)]
+        return {
+            "cost_usd_mean": groups.mean(*cost),
+            "quality": groups.share(grade),
+            "escalation_rate": groups.share(on),
+            "saving": groups.saving(other, cost),
+            "quality_difference": groups.mean(grade - other_grade),
+            "wrong_answers_usd_mean": groups.mean(lost) if at_stake else None,
+            "saving_at_stake": groups.saving(
+                (other[0] + other_lost, other[1]), (cost[0] + lost, cost[1])
+            )
+            if at_stake
+            else None,
+            **{f"sojourn_s_{name}": _quantile(sojourn, q) for name, q in TAILS.items()},
+            "tiers": [self._tier(scenario, outcomes, k) for k in range(len(scenario.tiers))],
+            "paths": _paths(outcomes, self.runs),
+        }
+
+    def _pays_from(self, tier: int = 0, threshold: float | None = None) -> float | None:
+        """Return the volume from which on it pays, None for never: calls and work without waits."""
+        free = self.free if threshold is None else _with(self.free, tier, threshold)
+        ours = self._side(free, [self._simulated(free, run) for run in self.free_runs])
+        found = pays_from(ours, self.free_alone)
+        return found if math.isfinite(found) else None
+
+    def _side(self, scenario: Scenario, outcomes: list[OutcomeTable]) -> Side:
+        usd = _column(outcomes, "cost_usd", self.free_runs)
+        work_s = [
+            sum(
+                float(
+                    run.requests.service_ns[run.cut :, k] @ (x.visit[run.cut :, k] != NOT_VISITED)
+                )
+                for run, x in zip(self.free_runs, outcomes, strict=True)
+            )
+            / 1e9
+            / len(usd)
+            for k in range(len(scenario.tiers))
+        ]
+        return side_of(scenario, float(usd.mean()), work_s)
+
+    def _tier(self, scenario: Scenario, outcomes: list[OutcomeTable], k: int) -> Point:
+        rows = [(x, r.cut) for x, r in zip(outcomes, self.runs, strict=True)]
+        visit = np.concatenate([x.visit[cut:, k] for x, cut in rows]) != NOT_VISITED
+        hit = np.concatenate([x.hit_tier[cut:] for x, cut in rows]) == k
+        grade = _column(outcomes, "correct", self.runs)
+        spec = scenario.tiers[k]
+        held, there = 0.0, 0.0
+        for x, cut in rows:
+            ends = x.arrival_ns[np.array([cut - 1, len(x) - 1])]
+            ends[0] = ends[0] if cut else 0
+            held += float(held_ns(x.start_ns[:, k], x.busy_ns[:, k], ends).sum())
+            if spec.elastic and x.rented_ns is not None:
+                there += float(x.rented_ns[cut:, k].sum()) * (spec.slots or 1)
+            else:
+                there += float(ends[1] - ends[0]) * (spec.servers or 0)
+        return {
+            "visit_share": float(visit.mean()),
+            "hit_share": float(hit.mean()),
+            "right_share": float((hit * grade).mean()),
+            "utilisation": held / there if there else None,
+        }
+
+
+def thresholds_of(found: Thresholds, tier: int) -> list[Point]:
+    """Return the points of a tier, thresholds ascending, the last one None: all is sent on.
+
+    The thresholds are scores that came up, evenly spread over what they escalate and over the
+    scores themselves; the scenario's own is among them.
+    """
+    own = found.scenario.tiers[tier].threshold
+    assert own is not None
+    score = np.concatenate([run.requests.score[run.cut :, tier] for run in found.runs])
+    rows = sum(len(run.requests) for run in found.runs)
+    points = min(POINTS, max(FEWEST, ROWS // rows))
+    distinct, count = np.unique(score, return_counts=True)
+    below = np.append(0, np.cumsum(count)[:-1]) / len(score)
+    by_share = np.searchsorted(below, np.linspace(0, 1, points - points // 4)).clip(
+        max=len(below) - 1
+    )
+    by_rank = np.linspace(0, len(distinct) - 1, points // 4).round().astype(np.int64)
+    chosen = np.unique(np.concatenate([distinct[by_share], distinct[by_rank], [own]]))
+    return [found.point(tier, at) for at in (*chosen.tolist(), None)]
+
+
+def _with(scenario: Scenario, tier: int, threshold: float) -> Scenario:
+    tiers = list(scenario.tiers)
+    tiers[tier] = tiers[tier].model_copy(update={"threshold": threshold})
+    return scenario.model_copy(update={"tiers": tiers})
+
+
+def _column(outcomes: list[OutcomeTable], name: str, runs: list[_Run]) -> Floats:
+    columns = [getattr(x, name)[run.cut :] for x, run in zip(outcomes, runs, strict=True)]
+    return np.asarray(np.concatenate(columns), np.float64)
+
+
+def _quantile(runs: list[Floats], q: float) -> Json | None:
+    return pooled_quantile(runs, q).dict() if enough(sum(map(len, runs)), q) else None
+
+
+def _paths(outcomes: list[OutcomeTable], runs: list[_Run]) -> list[Point]:
+    """Return the paths that were taken, the most frequent first."""
+    path, status, grade, sojourn = (
+        _column(outcomes, name, runs) for name in ("path", "status", "correct", "sojourn_s")
+    )
+    found: list[Point] = []
+    for bits, count in zip(*np.unique(path, return_counts=True), strict=True):
+        taken = path == bits
+        times = np.quantile(sojourn[taken], list(TAILS.values()))
+        found.append(
+            {
+                "bits": int(bits),
+                "share": float(taken.mean()),
+                "answered": float((status[taken] == ANSWERED).sum() / len(path)),
+                "quality": float(grade[taken].mean()),
+                **{
+                    name: float(t) if enough(int(count), q) else None
+                    for (name, q), t in zip(TAILS.items(), times, strict=True)
+                },
+            }
+        )
+    return sorted(found, key=lambda row: (-row["share"], row["bits"]))

@@ -1,0 +1,293 @@
+"""Where things stand in the page's drawings, in percent of their box: no text is in a drawing.
+
+Boxes stretch with the page, and text stands beside them as text, so a phone shows it as large as a
+desk does.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from fallwise.analysis.calibration import reliability
+from fallwise.analysis.predict import Prediction
+from fallwise.planning.thresholds import Point
+from fallwise.plots.style import duration
+from fallwise.report.words import dollars, seconds, share
+from fallwise.scenario import Scenario
+
+__all__ = ["Chart", "Log", "calibration", "curve", "flow", "latency", "latency_axis", "tornado"]
+
+Summary = Mapping[str, Any]
+Json = dict[str, Any]
+
+MARKS: Final = {"p50": "●", "p95": "■", "p99": "▲"}
+MOST: Final = 6
+"""So many paths are drawn."""
+
+
+def _round(x: float) -> float:
+    """Return percent to a hundredth: finer than a pixel, and few bytes."""
+    return round(float(x), 2)
+
+
+def _ticks(low: float, high: float, about: int = 5) -> list[float]:
+    """Return round numbers between two, about so many.
+
+    >>> _ticks(0.0, 1.0), _ticks(0.62, 0.84)
+    ([0.0, 0.2, 0.4, 0.6, 0.8, 1.0], [0.65, 0.7, 0.75, 0.8])
+    """
+    raw = (high - low) / about
+    ten = 10.0 ** math.floor(math.log10(raw))
+    step = next(m * ten for m in (1, 2, 5, 10) if m * ten >= raw * 0.999)
+    first = math.ceil(low / step - 1e-9)
+    return [round(i * step, 12) for i in range(first, math.floor(high / step + 1e-9) + 1)]
+
+
+@dataclass(frozen=True)
+class Chart:
+    """Quality against cost: lines through what was simulated, points with names, and ticks."""
+
+    width_usd: float
+    low: float
+    high: float
+    lines: list[tuple[str, str, list[tuple[float, float]]]]
+    named: list[Json]
+    x_ticks: list[tuple[float, str]]
+    y_ticks: list[tuple[float, str]]
+
+    def x(self, usd: float) -> float:
+        """Return a cost's place from the left."""
+        return _round(100 * usd / self.width_usd)
+
+    def y(self, quality: float) -> float:
+        """Return a quality's place from the top."""
+        return _round(100 * (self.high - quality) / (self.high - self.low))
+
+    def place(self, point: Point) -> Json:
+        """Return where a point and the ends of its intervals are, for the page's script."""
+        cost, quality = point["cost_usd_mean"], point["quality"]
+        ends = [x if x is not None else cost["value"] for x in (cost["low"], cost["high"])]
+        grades = [
+            x if x is not None else quality["value"] for x in (quality["high"], quality["low"])
+        ]
+        return {
+            "x": self.x(cost["value"]),
+            "y": self.y(quality["value"]),
+            "xs": [self.x(end) for end in ends],
+            "ys": [self.y(end) for end in grades],
+        }
+
+
+def curve(summary: Summary, by_tier: Mapping[str, list[Point]], own: Point, many: int = 1) -> Chart:
+    """Return the chart of all points; what costs far more than the points of interest is cut off.
+
+    Costs are written for so many requests.
+    """
+    alone = [summary["baselines"][name] for name in ("cheapest_only", "frontier_only")]
+    marks = [(p["cost_usd_mean"]["value"], p["quality"]["value"]) for p in (own, *alone)]
+    moved = [
+        [(p["cost_usd_mean"]["value"], p["quality"]["value"]) for p in points]
+        for points in by_tier.values()
+    ]
+    most = max(cost for cost, _ in marks)
+    right = min(max([most, *(c for line in moved for c, _ in line)]), 2 * most) * 1.06 or 1.0
+    seen = [q for c, q in (*marks, *(spot for line in moved for spot in line)) if c <= right]
+    room = 0.08 * (max(seen) - min(seen)) + 0.005
+    low, high = max(min(seen) - room, -0.02), min(max(seen) + room, 1.02)
+    chart = Chart(right, low, high, [], [], [], [])
+    chart.x_ticks.extend((chart.x(t), dollars(t * many)) for t in _ticks(0, right, 4)[:5])
+    chart.y_ticks.extend((chart.y(t), f"{100 * t:g} %") for t in _ticks(low, high))
+    for name, line in zip(by_tier, moved, strict=True):
+        spots = [(chart.x(c), chart.y(q)) for c, q in line]
+        within = [spot for spot in spots if spot[0] <= 104]
+        path = "M" + "L".join(f"{10 * x:.0f} {10 * y:.0f}" for x, y in spots)
+        chart.lines.append((name, path, [spot for spot in within if spot[0] <= 100]))
+    if alone[0]["tier"] != alone[1]["tier"]:
+        ends = [(10 * chart.x(c), 10 * chart.y(q)) for c, q in marks[1:]]
+        path = "M" + "L".join(f"{x:.0f} {y:.0f}" for x, y in ends)
+        chart.lines.insert(0, ("", path, []))
+    for (cost, quality), row in zip(marks[1:], alone, strict=True):
+        words = f"{row['tier']} alone: {dollars(cost * many)}, {share(quality)}"
+        x, y = chart.x(cost), chart.y(quality)
+        chart.named.append({"x": x, "y": y, "words": words, "left": x > 55, "below": y < 50})
+    return chart
+
+
+def flow(point: Point, names: Sequence[str]) -> list[Json]:
+    """Return for each tier the columns of requests that come to it, and where they end.
+
+    A request keeps its place from left to right all the way down: those that end at the first
+    tier stand on the left. Of those that end here, wrong answers and no answers stand last.
+    """
+    paths = sorted(point["paths"], key=lambda p: (p["bits"].bit_length(), p["bits"]))
+    at, spans = 0.0, []
+    for path in paths:
+        spans.append((path, 100 * at, 100 * path["share"]))
+        at += path["share"]
+    rows = []
+    for k, name in enumerate(names):
+        tier, falls, parts = point["tiers"][k], [], []
+        for path, left, width in spans:
+            if not path["bits"] >> k & 1:
+                continue
+            falls.append((_round(left), _round(width)))
+            if path["bits"] >> k > 1:
+                parts.append(("on", _round(left), _round(width)))
+                continue
+            right, said = 100 * path["share"] * path["quality"], 100 * path["answered"]
+            for kind, begin, end in (
+                ("right", 0.0, right),
+                ("wrong", right, said),
+                ("lost", said, width),
+            ):
+                if end - begin > 1e-9:
+                    parts.append((kind, _round(left + begin), _round(end - begin)))
+        hit = tier["hit_share"]
+        rows.append(
+            {
+                "k": k,
+                "name": name,
+                "falls": falls,
+                "parts": parts,
+                "asked": share(tier["visit_share"]),
+                "ships": share(hit),
+                "right": share(tier["right_share"] / hit) if hit else "",
+                "busy": "" if tier["utilisation"] is None else share(tier["utilisation"]),
+            }
+        )
+    return rows
+
+
+@dataclass(frozen=True)
+class Log:
+    """A logarithmic axis of seconds."""
+
+    low_s: float
+    high_s: float
+
+    def x(self, time_s: float) -> float:
+        """Return a time's place from the left."""
+        part = math.log(max(time_s, self.low_s) / self.low_s) / math.log(self.high_s / self.low_s)
+        return _round(100 * part)
+
+    @property
+    def ticks(self) -> list[tuple[float, str]]:
+        """Return the powers of ten, or some of them."""
+        first, last = math.ceil(math.log10(self.low_s)), math.floor(math.log10(self.high_s))
+        step = max(1, -(-(last - first + 1) // 6))
+        return [(self.x(10.0**i), duration(10.0**i)) for i in range(first, last + 1, step)]
+
+
+def latency_axis(every: Sequence[Point]) -> Log:
+    """Return an axis that has room for the times of all points."""
+    times = [
+        path[name]
+        for point in every
+        for path in point["paths"]
+        for name in MARKS
+        if path[name] is not None and path[name] > 0
+    ]
+    low, high = (min(times), max(times)) if times else (0.01, 1.0)
+    return Log(10.0 ** math.floor(math.log10(low / 1.2)), 10.0 ** math.ceil(math.log10(high * 1.2)))
+
+
+def latency(point: Point, names: Sequence[str], axis: Log) -> list[Json]:
+    """Return the most frequent paths, with the places of their quantiles."""
+    rows = []
+    for path in point["paths"][:MOST]:
+        taken = [name for k, name in enumerate(names) if path["bits"] >> k & 1]
+        marks = [(mark, axis.x(path[q])) for q, mark in MARKS.items() if path[q] is not None]
+        words = [f"{MARKS[q]} {q} {seconds(path[q])}" for q in MARKS if path[q] is not None]
+        rows.append(
+            {
+                "name": " → ".join(taken) or "no tier at all",
+                "k": path["bits"].bit_length() - 1,
+                "share": share(path["share"]),
+                "marks": marks,
+                "words": "  ".join(words) or "too few to tell",
+            }
+        )
+    return rows
+
+
+def calibration(summary: Summary, scenario: Scenario, prediction: Prediction) -> dict[str, Json]:
+    """Return each scored tier's reliability diagram: what scores say, and what is so."""
+    found = {}
+    for row in summary["calibration"]:
+        k, n = scenario.index(row["tier"]), row["requests"]
+        requests = prediction.requests
+        score, correct = requests.score[:n, k], requests.correct[:n, k]
+        # Rows of a table that were drawn again tell nothing new.
+        again = scenario.answers.source == "replay"
+        pairs = np.stack([score, requests.answer[:n, k]], axis=1)
+        known = len(np.unique(pairs, axis=0)) / n if again else 1.0
+        groups = reliability(score, correct, known=known)
+        spots = [
+            {
+                "x": _round(100 * groups.score_mean[i]),
+                "y": _round(100 - 100 * groups.quality[i]),
+                "low": _round(100 - 100 * groups.low[i]),
+                "high": _round(100 - 100 * groups.high[i]),
+            }
+            for i in range(len(groups.count))
+        ]
+        threshold = scenario.tiers[k].threshold
+        auroc = "–" if row["auroc"] is None else f"{row['auroc']:.3f}"
+        found[row["tier"]] = {
+            "spots": spots,
+            "threshold": None if threshold is None else _round(100 * min(1.0, max(0.0, threshold))),
+            "words": f"Mean score {row['score_mean']:.3f}, right {share(row['quality'])}; "
+            f"AUROC {auroc}, expected calibration error {row['ece']:.3f}",
+        }
+    return found
+
+
+def tornado(movers: Json, many: int = 1) -> list[Json]:
+    """Return, for each measure that something moves, the assumptions by how far they move it."""
+
+    def usd(x: float) -> str:
+        return dollars(x * many)
+
+    forms = {
+        "cost_usd_mean": ("cost of " + ("a request" if many == 1 else f"{many:,} requests"), usd),
+        "cost_at_stake_usd_mean": ("the same, wrong answers paid for", usd),
+        "quality": ("quality", lambda x: f"{100 * x:.2f}\u00a0%"),
+        "sojourn_s_p95": ("95 % are done within", seconds),
+    }
+    found = []
+    for measure, (title, form) in forms.items():
+        base = movers["base"][measure]
+        if measure == "cost_at_stake_usd_mean" and base == movers["base"]["cost_usd_mean"]:
+            continue
+        most = max(_swing(row[measure]) for row in movers["rows"])
+        least = max(0.02 * most, 1e-4 * abs(base))
+        rows = [row for row in movers["rows"] if _swing(row[measure]) > least]
+        rows.sort(key=lambda r: -_swing(r[measure]))
+        if not rows:
+            continue
+        low = min(base, *(min(r[measure]) for r in rows))
+        high = max(base, *(max(r[measure]) for r in rows))
+
+        def x(value: float, low: float = low, high: float = high) -> float:
+            return _round(100 * (value - low) / (high - low))
+
+        bars = [
+            {
+                "key": row["key"],
+                "words": f"{form(row[measure][0])} to {form(row[measure][1])}",
+                "left": min(x(value) for value in row[measure]),
+                "width": _round(abs(x(row[measure][1]) - x(row[measure][0]))),
+            }
+            for row in rows[:8]
+        ]
+        found.append({"title": title, "base": form(base), "at": x(base), "bars": bars})
+    return found
+
+
+def _swing(pair: list[float]) -> float:
+    return abs(pair[1] - pair[0])

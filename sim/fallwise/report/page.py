@@ -1,0 +1,258 @@
+"""One HTML file that tells a whole study: no network, the same bytes every time.
+
+Everything is drawn here, for every threshold; the script in the page only puts the chosen one's
+drawings in place. Without a script the page shows the scenario's own threshold.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Final
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from fallwise.analysis.money import SECONDS_PER_MONTH
+from fallwise.analysis.predict import Prediction
+from fallwise.planning.movers import moved
+from fallwise.planning.thresholds import Point, Thresholds, thresholds_of
+from fallwise.report.charts import calibration, curve, flow, latency, latency_axis, tornado
+from fallwise.report.verdict import bills, tuned_verdict, verdict
+from fallwise.report.words import (
+    between,
+    count,
+    dollars,
+    number,
+    points,
+    seconds,
+    share,
+    thresholded,
+)
+from fallwise.scenario import Scenario
+
+__all__ = ["page"]
+
+Summary = dict[str, Any]
+Card = tuple[str, str, str, str]
+
+SLIDERS: Final = 3
+"""So many tiers' thresholds can be moved, the cheapest tiers'."""
+
+
+def page(
+    summary: Summary,
+    scenario: Scenario,
+    prediction: Prediction | None = None,
+    tuned: Summary | None = None,
+) -> str:
+    """Return the page of a run; tuned is what `tune` found, if the run is that of its pick.
+
+    Without a prediction (of a run that was summed up in blocks) there are no thresholds to move.
+    """
+    template = _templates().get_template("page.html")
+    study: dict[str, Any] = {"tiers": {}}
+    shown: dict[str, Any] = {}
+    if prediction is not None and summary["baselines"]:
+        study, shown = _thresholds(summary, scenario, prediction)
+    text: str = template.render(
+        summary=summary,
+        scenario=scenario,
+        study=Markup(json.dumps(study, ensure_ascii=False).replace("<", "\\u003c")),
+        **(_common(summary, scenario, tuned, prediction) | shown),
+    )
+    return text
+
+
+def _templates() -> Environment:
+    loader = FileSystemLoader(Path(__file__).parent / "templates")
+    there = Environment(
+        loader=loader,
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+        keep_trailing_newline=True,
+    )
+    there.filters |= {
+        "usd": dollars,
+        "share": share,
+        "seconds": seconds,
+        "number": lambda estimate, form: number(estimate, there.filters[form]),
+        "between": lambda estimate, form: between(estimate, there.filters[form]),
+        "times": _scaled,
+        "file": lambda name: Markup(
+            (Path(__file__).parent / "templates" / name).read_text("utf-8")
+        ),
+    }
+    return there
+
+
+def _common(
+    summary: Summary, scenario: Scenario, tuned: Summary | None, prediction: Prediction | None
+) -> dict[str, Any]:
+    """Return what does not move with a threshold."""
+    many = _many(summary)
+    movers = moved(scenario, prediction.engine) if prediction is not None else None
+    names = [tier.name for tier in scenario.tiers]
+    rows = [{"name": "this cascade", **summary}]
+    for name, baseline in summary["baselines"].items():
+        words = f"{name.replace('_', ' ')} ({baseline['tier']})"
+        rows.append({"name": words, **baseline})
+    return {
+        "many": many,
+        "cost_title": "a request" if many == 1 else f"{many:,} requests",
+        "tuned_verdict": tuned_verdict(tuned) if tuned is not None else "",
+        "compared": rows,
+        "assumed": [
+            (a["key"], _value(scenario, a["key"]), a["why"]) for a in summary["assumptions"]
+        ],
+        "movers": tornado(movers, many) if movers and movers["rows"] else [],
+        "moved": movers,
+        "shades": _shades(len(names)),
+        "verdict": _plain_verdict(summary, scenario),
+        "bills": "",
+        "cards": _cards_of(summary, many),
+        "sliders": [],
+        "own": None,
+        "chart": None,
+        "calibrations": {},
+        "frontier": names[scenario.frontier],
+    }
+
+
+def _thresholds(
+    summary: Summary, scenario: Scenario, prediction: Prediction
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the data of the page's script, and what the page shows before it is touched."""
+    many = _many(summary)
+    found = Thresholds(prediction, summary["warmup_requests"])
+    having = [k for k, tier in enumerate(scenario.tiers) if tier.threshold is not None][:SLIDERS]
+    by_tier = {scenario.tiers[k].name: thresholds_of(found, k) for k in having}
+    own = found.own()
+    every = [own, *(point for found in by_tier.values() for point in found)]
+    axis = latency_axis(every)
+    charts = curve(summary, by_tier, own, many)
+    render = _templates().get_template("moving.html").module
+    names = [tier.name for tier in scenario.tiers]
+    rate = summary["rate_rps"]["value"] if summary["rate_rps"] else None
+
+    def shown(point: Point) -> dict[str, Any]:
+        words = {
+            "verdict": verdict(point, names[scenario.frontier], rate),
+            "bills": bills(point, names[scenario.frontier], rate, found.alone_usd, many),
+            "threshold": thresholded(point["threshold"]),
+            **{key: text for key, _, text, _ in _cards(point, rate, scenario, many)},
+            **{f"{key}_in": text for key, _, _, text in _cards(point, rate, scenario, many)},
+        }
+        macros: Any = render
+        parts = {
+            "flow": str(macros.flow(flow(point, names))),
+            "latency": str(macros.latency(latency(point, names, axis))),
+        }
+        return {"at": point["threshold"], "words": words, "parts": parts, **charts.place(point)}
+
+    study = {
+        "tiers": {
+            name: {
+                "own": [p["threshold"] for p in points].index(scenario.tiers[k].threshold),
+                "points": [shown(point) for point in points],
+            }
+            for k, (name, points) in zip(having, by_tier.items(), strict=True)
+        }
+    }
+    first = shown(own)
+    return study, {
+        "sliders": list(by_tier),
+        "own_threshold": thresholded(scenario.tiers[having[0]].threshold) if having else "",
+        "own": first,
+        "verdict": first["words"]["verdict"],
+        "bills": first["words"]["bills"],
+        "cards": _cards(own, rate, scenario, many),
+        "chart": charts,
+        "axis": axis,
+        "calibrations": calibration(summary, scenario, prediction),
+    }
+
+
+def _cards(point: Point, rate_rps: float | None, scenario: Scenario, many: int) -> list[Card]:
+    """Return the figures at the top: key, title, number and interval."""
+    month = None
+    if rate_rps is not None:
+        upkeep, cost = scenario.money.upkeep_usd_per_month, point["cost_usd_mean"]
+        month = _scaled(cost, rate_rps * SECONDS_PER_MONTH, upkeep)
+    pays, wrong = point["pays_from"], point["wrong_answers_usd_mean"]
+    better = point["quality_difference"]
+    volume = "never" if pays is None else count(pays) if pays else "any"
+    rows: list[tuple[str, str, Any, Any]] = [
+        ("cost_usd_mean", *_cost(point, many)),
+        ("month", "a month at this traffic", month, dollars),
+        ("saving", "saved against frontier-only", point["saving"], share),
+        ("quality", "quality (no answer is wrong)", point["quality"], share),
+        ("escalation_rate", "escalated", point["escalation_rate"], share),
+        *_times(point),
+    ]
+    if wrong is not None:
+        title = "wrong answers, " + ("a request" if many == 1 else f"{many:,} requests")
+        rows.insert(5, ("wrong", title, _scaled(wrong, many), dollars))
+        title = "saved, wrong answers paid for"
+        rows.insert(3, ("saving_at_stake", title, point["saving_at_stake"], share))
+    cards = [(key, title, number(x, form), between(x, form)) for key, title, x, form in rows]
+    cards.insert(3, ("pays_from", "pays from, requests a month", volume, ""))
+    ends = between(better, lambda x: points({"value": x, "low": None, "high": None})[:-7])
+    middle = points({**better, "low": None})
+    cards.insert(5, ("quality_difference", "quality against frontier-only", middle, ends))
+    return cards
+
+
+def _cost(point: Summary, many: int) -> tuple[str, Any, Any]:
+    title = "a request costs" if many == 1 else f"{many:,} requests cost"
+    return title, _scaled(point["cost_usd_mean"], many), dollars
+
+
+def _scaled(estimate: Any, by: float, plus: float = 0.0) -> Any:
+    return {end: None if x is None else x * by + plus for end, x in estimate.items()}
+
+
+def _times(point: Summary) -> list[tuple[str, str, Any, Any]]:
+    names = {"p50": "half are", "p95": "95 % are", "p99": "99 % are"}
+    return [
+        (f"sojourn_s_{q}", f"{name} done within", point[f"sojourn_s_{q}"], seconds)
+        for q, name in names.items()
+    ]
+
+
+def _cards_of(summary: Summary, many: int) -> list[Card]:
+    """Return the figures of a summary alone."""
+    rows: list[tuple[str, str, Any, Any]] = [
+        ("cost_usd_mean", *_cost(summary, many)),
+        ("month", "a month at this traffic", summary["cost_usd_per_month"], dollars),
+        ("saving", "saved against frontier-only", summary["saving"], share),
+        ("quality", "quality (no answer is wrong)", summary["quality"], share),
+        ("escalation_rate", "escalated", summary["escalation_rate"], share),
+        *_times(summary),
+    ]
+    return [(key, title, number(x, form), between(x, form)) for key, title, x, form in rows]
+
+
+def _many(summary: Summary) -> int:
+    """Return for how many requests costs are said: so many that they are no tiny numbers."""
+    return 1 if summary["cost_usd_mean"]["value"] >= 0.1 else 1000
+
+
+def _plain_verdict(summary: Summary, scenario: Scenario) -> str:
+    quality = number(summary["quality"], share)
+    title, cost, form = _cost(summary, _many(summary))
+    subject = title[0].upper() + title[1:]
+    return f"{subject} {number(cost, form)}; {quality} of all end with the right answer."
+
+
+def _value(scenario: Scenario, key: str) -> str:
+    found = scenario.value_at(key)
+    return f"{found:g}" if isinstance(found, int | float) else ""
+
+
+def _shades(tiers: int) -> list[tuple[str, str]]:
+    """Return each tier's colour on white and on black: one hue, told apart by lightness."""
+    steps = [k / max(tiers - 1, 1) for k in range(tiers)]
+    return [(f"hsl(212 62% {76 - 46 * x:.0f}%)", f"hsl(212 62% {34 + 44 * x:.0f}%)") for x in steps]

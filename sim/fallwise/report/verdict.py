@@ -1,0 +1,86 @@
+"""The answer in one sentence: does the cascade pay, what does it save, at what quality."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fallwise.analysis.money import SECONDS_PER_MONTH
+from fallwise.report.words import count, dollars, give_or_take, points, thresholded
+
+__all__ = ["bills", "tuned_verdict", "verdict"]
+
+Json = dict[str, Any]
+
+
+def verdict(point: Json, frontier: str, rate_rps: float | None) -> str:
+    """Return the sentence about one point, beside the frontier alone; rate_rps is its traffic.
+
+    Where wrong answers have a price, they are counted.
+    """
+    against = f"{frontier} alone"
+    quality = f"at {points(point['quality_difference'])} of quality"
+    at_stake, saving = point["saving_at_stake"], point["saving"]
+    if at_stake is not None:
+        return f"With wrong answers paid for, it {_money(at_stake, against)}, {quality}."
+    if saving is None:
+        return f"No price is given; {quality} against {against}."
+    return f"{_pays(point['pays_from'], rate_rps)}{_money(saving, against)}, {quality}."
+
+
+def bills(point: Json, frontier: str, rate_rps: float | None, alone_usd: float, many: int) -> str:
+    """Return what the verdict comes from where wrong answers have a price; '' where they have none.
+
+    alone_usd is what a request costs with the frontier alone, its wrong answers paid for.
+    """
+    wrong = point["wrong_answers_usd_mean"]
+    if wrong is None:
+        return ""
+    total = point["cost_usd_mean"]["value"] + wrong["value"]
+    subject = "A request comes" if many == 1 else f"{many:,} requests come"
+    text = (
+        f"{subject} to {dollars(total * many)} instead of {dollars(alone_usd * many)}. "
+        "Wrong answers left out: "
+    )
+    if point["saving"] is None:
+        return f"{text}nothing has a price."
+    first = _pays(point["pays_from"], rate_rps)
+    return f"{text}{first[0].lower()}{first[1:]}{_money(point['saving'], f'{frontier} alone')}."
+
+
+def _money(saving: Json, against: str) -> str:
+    size = f"{give_or_take(saving)} %"
+    if saving["low"] is not None and saving["low"] <= 0 <= saving["high"]:
+        return f"costs what {against} costs (the difference is {size})"
+    if saving["value"] > 0:
+        return f"saves {size} against {against}"
+    return f"costs {size} more than {against}"
+
+
+def _pays(volume: float | None, rate_rps: float | None) -> str:
+    """Return the first half of the sentence: from which volume on the cascade pays."""
+    if volume is None:
+        return "Does not pay at any volume: "
+    if volume == 0:
+        return "Pays at any volume: "
+    text = f"Pays from {count(volume)} requests a month"
+    now = "" if rate_rps is None else f"with today’s {count(rate_rps * SECONDS_PER_MONTH)} it "
+    return f"{text}; {now}"
+
+
+def tuned_verdict(tuned: Json) -> str:
+    """Return what `fallwise tune` found, in the same form; the numbers are of the other half."""
+    pick, labels = tuned["pick"], tuned["labels"]
+    if pick is None:
+        return f"Nothing gives {tuned['goal']['words']}."
+    name = tuned["frontier_only"]["tier"]
+    if pick["policy"] == "frontier_only":
+        return f"{name} alone is the best choice for {tuned['goal']['words']}."
+    money = "" if pick["saving"] is None else _money(pick["saving"], f"{name} alone") + ", "
+    missed = "" if pick["met"] else " The goal was missed there."
+    threshold = "The cheapest tier alone"
+    if tuned["tier"]:
+        threshold = f"The threshold {thresholded(pick['threshold'])} of {tuned['tier']}"
+    return (
+        f"{threshold} {money}at {points(pick['quality_difference'])} of quality: chosen on "
+        f"{labels['tuned_on']:,} questions, measured on {labels['reported_on']:,} others.{missed}"
+    )
