@@ -136,7 +136,9 @@ def chance_lives_in_draw(file: Module) -> Iterator[str]:
     if file.part == "draw":
         return
     for node in ast.walk(file.tree):
-        name = ast.unparse(node) if isinstance(node, ast.Attribute) else ""
+        if not isinstance(node, ast.Attribute):
+            continue
+        name = ast.unparse(node)
         if re.fullmatch(r"(np|numpy)\.random\.(?!Generator)\w+", name):
             yield f"{file.name}:{node.lineno}: no chance outside draw: {name}"
     for name, _ in imports(file.tree):

@@ -93,15 +93,17 @@ def tune(
 
 
 def _page(scenario: Scenario, found: dict[str, Any], engine: Any) -> str:
-    """Return the page of a run with the threshold that was picked."""
+    """Return the page of a run with the setting that was picked."""
     from fallwise import report
     from fallwise.analysis.predict import predict
     from fallwise.analysis.summary import summarise
     from fallwise.scenario import override
 
-    threshold = (found["pick"] or {}).get("threshold")
-    if found["tier"] is not None and threshold is not None:
-        scenario = override(scenario, {f"tiers.{found['tier']}.threshold": threshold})
+    if found["pick"] is not None and found["pick"]["policy"] == "cascade":
+        values = _turned(found, found["pick"])
+        high = {key: report.ABOVE for key in values if not key.endswith(".verifier")}
+        values = {key: high.get(key) if x is None else x for key, x in values.items()}
+        scenario = override(scenario, values)
     prediction = predict(scenario, engine=engine)
     return report.page(summarise(prediction, "tune"), scenario, prediction, found)
 
@@ -158,17 +160,24 @@ def _beats(a: dict[str, Any], b: dict[str, Any]) -> bool:
     return first != second and first[0] <= second[0] and first[1] <= second[1]
 
 
-def _settings(summary: dict[str, Any], point: dict[str, Any]) -> list[str]:
-    """Return a setting as --set takes it, one value each."""
+def _turned(summary: dict[str, Any], point: dict[str, Any]) -> dict[str, float | None]:
+    """Return a setting's values by key: a threshold of None is above every score."""
     if "threshold" in point:
         thresholds = {summary["tier"]: point["threshold"]} if summary["tier"] else {}
     else:
         thresholds = point["thresholds"]
-    found = [f"tiers.{name}.threshold = {_number(x)}" for name, x in thresholds.items()]
-    off = [name for name, on in point.get("verifiers", {}).items() if not on]
-    found += [f"tiers.{name}.verifier = null (off)" for name in off]
-    cuts = point.get("cuts", ())
-    return found + [f"router.cuts[{i}] = {_number(x)}" for i, x in enumerate(cuts)]
+    found = {f"tiers.{name}.threshold": x for name, x in thresholds.items()}
+    verifiers = point.get("verifiers", {})
+    found |= {f"tiers.{name}.verifier": None for name, on in verifiers.items() if not on}
+    return found | {f"router.cuts[{i}]": x for i, x in enumerate(point.get("cuts", ()))}
+
+
+def _settings(summary: dict[str, Any], point: dict[str, Any]) -> list[str]:
+    """Return a setting as --set takes it, one value each."""
+    return [
+        f"{key} = {'null (off)' if key.endswith('.verifier') else _number(x)}"
+        for key, x in _turned(summary, point).items()
+    ]
 
 
 def _number(threshold: float | None) -> str:

@@ -1,6 +1,6 @@
 """Estimates from columns of measured rows, in the batches and groups of questions of a summary.
 
-The same numbers as `analysis.sample` gives, many times faster: it is for many runs on the same rows.
+The same numbers as `analysis.sample` gives, many times faster: for many runs on the same rows.
 """
 
 from __future__ import annotations

@@ -81,9 +81,7 @@ class Thresholds:
 
     def _paid(self, scenario: Scenario, outcomes: list[OutcomeTable]) -> Paid:
         """Return (n,) what was paid for calls, and for what is rented."""
-        rent = [
-            rent_usd(scenario, x)[r.cut :] for x, r in zip(outcomes, self.runs, strict=True)
-        ]
+        rent = [rent_usd(scenario, x)[r.cut :] for x, r in zip(outcomes, self.runs, strict=True)]
         return _column(outcomes, "cost_usd", self.runs), np.concatenate(rent)
 
     def _lost(self, outcomes: list[OutcomeTable]) -> Floats:

@@ -2,5 +2,6 @@
 
 from fallwise.report.folder import figures, flat, refuse, write
 from fallwise.report.page import page
+from fallwise.report.words import ABOVE
 
-__all__ = ["figures", "flat", "page", "refuse", "write"]
+__all__ = ["ABOVE", "figures", "flat", "page", "refuse", "write"]

@@ -78,7 +78,9 @@ def tuned_verdict(tuned: Json) -> str:
     money = "" if pick["saving"] is None else _money(pick["saving"], f"{name} alone") + ", "
     missed = "" if pick["met"] else " The goal was missed there."
     threshold = "The cheapest tier alone"
-    if tuned["tier"]:
+    if tuned.get("searched"):
+        threshold = "The setting that was found"
+    elif tuned["tier"]:
         threshold = f"The threshold {thresholded(pick['threshold'])} of {tuned['tier']}"
     return (
         f"{threshold} {money}at {points(pick['quality_difference'])} of quality: chosen on "

@@ -8,6 +8,7 @@ from typing import Any
 from fallwise.plots.style import duration, percent, usd
 
 __all__ = [
+    "ABOVE",
     "between",
     "count",
     "dollars",
@@ -22,6 +23,8 @@ __all__ = [
 NOTHING = "–"
 FIXED = "\u00a0"
 """A space at which no line ends."""
+ABOVE = 1e18
+"""A threshold that no score reaches."""
 LARGE = ((1e9, "billion"), (1e6, "million"))
 
 
@@ -99,5 +102,6 @@ def seconds(x: float) -> str:
 
 
 def thresholded(threshold: float | None) -> str:
-    """Return a threshold in words; None is above every score."""
-    return "above every score" if threshold is None else f"{threshold:.6g}"
+    """Return a threshold in words; None and ABOVE are above every score."""
+    high = threshold is None or threshold >= ABOVE
+    return "above every score" if high else f"{threshold:.6g}"
