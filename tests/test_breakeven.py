@@ -134,6 +134,22 @@ def test_a_person_is_paid_by_the_hour_and_works_so_many_requests_in_it() -> None
     assert rented["requests_per_month"] == pytest.approx(SECONDS_PER_MONTH * 0.5 / 20 / asked)
 
 
+def test_who_works_a_quarter_of_the_week_is_paid_for_it_and_does_a_quarter_of_the_work() -> None:
+    def people(**hours: Any) -> Any:
+        person = {"name": "people", "kind": "human", "agents": 3, "agent_usd_per_hour": 36}
+        person |= {"service": {"kind": "fixed", "value_s": 20}, "answers": {"accuracy": 1}}
+        data = cascade().model_dump(exclude_unset=True)
+        data["tiers"][1] |= {"threshold": 0.8, "answers": {"accuracy": 0.9, "auroc": 0.8}}
+        data["tiers"].append(person | hours)
+        return found_for(parse(data))["sides"]["cascade"]["rented"][0]
+
+    always = people()
+    week = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+    shift = people(hours=[{"days": week, "from": "09:00", "to": "15:00"}])
+    for name in ("usd_per_month", "requests_per_month"):
+        assert shift[name] == pytest.approx(always[name] / 4)
+
+
 def test_a_cache_is_one_rented_server_at_any_volume() -> None:
     data = cascade().model_dump(exclude_unset=True)
     cache = {"name": "cache", "kind": "cache", "capacity": 9, "lookup_s": 0.01}

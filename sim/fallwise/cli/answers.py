@@ -13,7 +13,7 @@ import typer
 if TYPE_CHECKING:
     from fallwise.scenario import Scenario
 
-__all__ = ["about", "counted", "deliver"]
+__all__ = ["about", "counted", "deliver", "working"]
 
 Json = dict[str, Any]
 
@@ -57,8 +57,21 @@ def deliver(
 
 
 @contextmanager
+def working(what: str) -> Iterator[None]:
+    """Show on stderr that work goes on, where somebody looks at it."""
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield
+        return
+    with console.status(what):
+        yield
+
+
+@contextmanager
 def counted(what: str) -> Iterator[Callable[[int, int], None]]:
-    """Show a bar with the time left on stderr; yield what is told (done, total)."""
+    """Show a bar with the time left on stderr, on a terminal; yield what is told (done, total)."""
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -68,7 +81,9 @@ def counted(what: str) -> Iterator[Callable[[int, int], None]]:
         TimeRemainingColumn,
     )
 
+    console = Console(stderr=True)
     columns = TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    with bar:
         task = bar.add_task(what)
         yield lambda done, total: bar.update(task, completed=done, total=total)

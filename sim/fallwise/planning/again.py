@@ -40,8 +40,16 @@ def _again(run: Prediction, scenario: Scenario, traffic: float) -> Prediction:
 
 
 def sized(scenario: Scenario) -> dict[str, str]:
-    """Return the key of the number of servers of each tier that has one."""
-    return {t.name: KEYS[t.kind] for t in scenario.tiers if t.servers is not None}
+    """Return the key of the number of servers of each tier that has one.
+
+    People whose every shift says how many work are as many as that.
+    """
+    return {
+        tier.name: KEYS[tier.kind]
+        for tier in scenario.tiers
+        if tier.servers is not None
+        and (tier.hours is None or any(shift.agents is None for shift in tier.hours))
+    }
 
 
 def unlimited(scenario: Scenario) -> Scenario:

@@ -15,18 +15,18 @@ from typing import Any, Final
 import numpy as np
 
 from fallwise.analysis.baselines import alone
-from fallwise.analysis.money import SECONDS_PER_MONTH, rent_usd_per_s, units_mean
+from fallwise.analysis.money import SECONDS_PER_MONTH, unit_usd_per_s
 from fallwise.analysis.predict import Prediction
 from fallwise.analysis.questions import by_question
 from fallwise.analysis.sample import Json, Sample, collect, warmup
 from fallwise.draw import stream
 from fallwise.planning.again import again, unlimited
+from fallwise.planning.load import peak_factor
 from fallwise.planning.volume import Rent, Side, pays_from, pays_in
 from fallwise.scenario import Scenario
-from fallwise.scenario.traffic import Profile
 from fallwise.tables import Floats
 
-__all__ = ["breakeven", "peak_factor", "side_of"]
+__all__ = ["breakeven", "side_of"]
 
 POINTS: Final = 41
 """Volumes on the printed curve."""
@@ -114,27 +114,19 @@ def _with_stakes(world: _World, estimate: Callable[[Number], Json]) -> dict[str,
     }
 
 
-def peak_factor(scenario: Scenario) -> float:
-    """Return the busiest rate of the arrivals over their mean; 1 where it is constant."""
-    law = scenario.traffic.arrivals
-    if isinstance(law, Profile):
-        return max(law.rates_rps) / (sum(law.rates_rps) / len(law.rates_rps))
-    return 1.0
-
-
 def side_of(
     scenario: Scenario, usage_usd: float, work_s: Sequence[float], utilisation: float = 0.7
 ) -> Side:
     """Return a side, from a request's calls in USD and its seconds of work at each tier."""
     rents = []
     for tier, work in zip(scenario.tiers, work_s, strict=True):
-        rent = rent_usd_per_s(tier)
-        if rent:
-            units, slots = units_mean(tier), tier.slots or 1
+        if unit_usd_per_s(tier):
+            # A person with opening hours is paid, and works, for a part of the month.
+            there_s = SECONDS_PER_MONTH * (tier.servers_mean or 1) / (tier.servers or 1)
             peak_s = work * peak_factor(scenario) if tier.kind != "cache" else 0.0
-            room_s = SECONDS_PER_MONTH * utilisation * slots
+            room_s = there_s * utilisation * (tier.slots or 1)
             each = room_s / peak_s if peak_s else math.inf
-            rents.append(Rent(tier.name, rent * SECONDS_PER_MONTH / units, each))
+            rents.append(Rent(tier.name, unit_usd_per_s(tier) * there_s, each))
     return Side(usage_usd, scenario.money.upkeep_usd_per_month, tuple(rents))
 
 
