@@ -9,8 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from analysis_cascades import scenario
 from fallwise.planning.pick import Goal
+from fallwise.planning.replayed import replayed
 from fallwise.planning.tune import tune
 
 TABLE = Path(__file__).parents[2] / "shared/data/evals/routellm_mmlu_gsm8k_mtbench.parquet"
@@ -24,33 +24,13 @@ ROWS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def clean(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.mark.parametrize("row", ROWS, ids=[row[0] for row in ROWS])
+def test_the_published_row_is_reproduced(row: tuple) -> None:  # type: ignore[type-arg]
     if not TABLE.exists():
         pytest.skip("needs the evaluation tables in ../shared/data")
-    import pyarrow.compute as pc
-    import pyarrow.parquet as pq
-
-    rows = pq.read_table(TABLE)
-    path = tmp_path_factory.mktemp("routellm") / "clean.parquet"
-    pq.write_table(rows.filter(pc.invert(rows["contaminated"])), path)
-    return path
-
-
-@pytest.mark.parametrize("row", ROWS, ids=[row[0] for row in ROWS])
-def test_the_published_row_is_reproduced(row: tuple, clean: Path) -> None:  # type: ignore[type-arg]
     dataset, n, weak, strong, either, calls, saving = row
-    api = {"kind": "api", "service": {"kind": "fixed", "value_s": 1.0}}
-    case = scenario(
-        [
-            {"name": f"m{i}", "model": model, "usd_per_request": usd / 1e6, **api}
-            for i, (model, usd) in enumerate(MODELS.items())
-        ],
-        traffic={
-            "arrivals": {"kind": "poisson", "rate_rps": 1.0},
-            "segments": [{"dataset": dataset}],
-        },
-        answers={"source": "replay", "table": str(clean)},
+    case = replayed(
+        TABLE, list(MODELS), dataset, leave_out="contaminated", prices=list(MODELS.values())
     )
     found = tune(case, Goal(quality=0.95 * strong))
     assert found["labels"]["reported_on"] == n

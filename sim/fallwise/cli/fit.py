@@ -54,6 +54,7 @@ def fit(
         "command": "fit",
         "seed": scenario.run.seed,
         "version": __version__,
+        "engine": "compiled",
         "questions": len(rows),
         "tiers": [vars(tier) for tier in found],
         "held": held(rows, found, scenario, score_column),

@@ -25,6 +25,7 @@ __all__ = [
     "folder_for",
     "placing",
     "scenario_of",
+    "values_of",
 ]
 
 ScenarioFile = Annotated[Path, typer.Argument(metavar="SCENARIO", help="A scenario file (YAML).")]
@@ -62,6 +63,12 @@ def scenario_of(
 ) -> Scenario:
     """Return the file's scenario with the values of --set, --seed and --requests put in."""
     from fallwise.scenario import read
+
+    return read(path, values_of(settings, seed, requests))
+
+
+def values_of(settings: list[str] | None, seed: int | None, requests: int | None) -> dict[str, Any]:
+    """Return the values of --set, --seed and --requests, by key."""
     from fallwise.scenario.source import value_of
 
     values: dict[str, Any] = {}
@@ -74,7 +81,7 @@ def scenario_of(
     for name, number in (("run.seed", seed), ("run.requests", requests)):
         if number is not None:
             values[name] = number
-    return read(path, values)
+    return values
 
 
 def folder_for(out: Path | None, scenario: Scenario, command: str) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -12,18 +13,26 @@ from fallwise.cli.options import (
     EngineOption,
     Out,
     Requests,
-    ScenarioFile,
     Seed,
     Settings,
     folder_for,
     placing,
-    scenario_of,
+    values_of,
 )
+from fallwise.errors import Problem, ScenarioError
 
 if TYPE_CHECKING:
     from fallwise.scenario import Scenario
 
 __all__ = ["tune"]
+
+File = Annotated[
+    Path,
+    typer.Argument(
+        metavar="SCENARIO|TABLE",
+        help="A scenario (YAML), or an evaluation table of graded answers.",
+    ),
+]
 
 Bar = Annotated[
     float | None,
@@ -49,9 +58,27 @@ Trials = Annotated[
     int | None, typer.Option(min=1, help="Settings that a search tries.", show_default="600")
 ]
 
+Tiers = Annotated[
+    str | None,
+    typer.Option(help="A table's models, cheapest first: small,big", show_default="all"),
+]
+Prices = Annotated[
+    str | None,
+    typer.Option(help="What a call of each tier costs: 0.24,24.7", show_default="cost_usd"),
+]
+Dataset = Annotated[str | None, typer.Option(help="Only the table's rows of this dataset.")]
+Split = Annotated[str | None, typer.Option(help="Only the table's rows of this split.")]
+LeaveOut = Annotated[
+    str | None, typer.Option(help="Not the table's rows where this column is true.")
+]
+ScoreColumn = Annotated[str | None, typer.Option(help="The table's column that a policy sees.")]
+Splits = Annotated[
+    int, typer.Option(min=0, help="Part the questions so often, and say what the picks came to.")
+]
+
 
 def tune(
-    scenario: ScenarioFile,
+    scenario: File,
     quality_bar: Bar = None,
     budget: Budget = None,
     match: Match = None,
@@ -59,6 +86,13 @@ def tune(
     sure: Sure = False,
     tier: TierOption = None,
     trials: Trials = None,
+    splits: Splits = 0,
+    tiers: Tiers = None,
+    prices: Prices = None,
+    dataset: Dataset = None,
+    split: Split = None,
+    leave_out: LeaveOut = None,
+    score_column: ScoreColumn = None,
     seed: Seed = None,
     requests: Requests = None,
     engine: EngineOption = "compiled",
@@ -73,19 +107,23 @@ def tune(
     quality or else at most 1 point below the frontier alone. Ends with status 1 where nothing holds
     the goal, or the pick misses it on the reporting half.
     """
-    checked = scenario_of(scenario, settings, seed, requests)
+    given = {"--tiers": tiers, "--prices": prices, "--dataset": dataset, "--split": split}
+    given |= {"--leave-out": leave_out, "--score-column": score_column}
+    checked = _scenario(scenario, given, values_of(settings, seed, requests))
     folder = folder_for(out, checked, "tune")
     with placing(scenario):
         from fallwise.planning.pick import goal_of, margin_of
-        from fallwise.planning.tune import TRIALS
+        from fallwise.planning.tune import TRIALS, repeated
         from fallwise.planning.tune import tune as found_for
 
         below = margin_of(margin) if match else None
         goal = goal_of(checked, quality_bar, budget, below, sure)
+        how: dict[str, Any] = {"tier": tier, "engine": engine, "trials": trials or TRIALS}
         with counted("settings tried") as progress:
-            found = found_for(
-                checked, goal, tier, engine=engine, trials=trials or TRIALS, progress=progress
-            )
+            found = found_for(checked, goal, progress=progress, **how)
+        with counted("splits") as progress:
+            found["repeated"] = splits and repeated(checked, goal, splits, progress=progress, **how)
+    found["repeated"] = found["repeated"] or None
     html = _page(checked, found, engine)
     deliver(about(checked, "tune", engine) | found, folder, as_json, _show, html)
     if found["pick"] is None or not found["pick"]["met"]:
@@ -104,12 +142,51 @@ def _page(scenario: Scenario, found: dict[str, Any], engine: Any) -> str:
         high = {key: report.ABOVE for key in values if not key.endswith(".verifier")}
         values = {key: high.get(key) if x is None else x for key, x in values.items()}
         scenario = override(scenario, values)
+        out = found["pick"].get("left_out", ())
+        kept = [tier for tier in scenario.tiers if tier.name not in out]
+        scenario = scenario.model_copy(update={"tiers": kept})
     prediction = predict(scenario, engine=engine)
     return report.page(summarise(prediction, "tune"), scenario, prediction, found)
 
 
+def _scenario(path: Path, given: dict[str, str | None], values: dict[str, Any]) -> Scenario:
+    """Return the scenario of a file, or that of an evaluation table; the values put in."""
+    from fallwise.planning.replayed import TABLES, replayed
+    from fallwise.scenario import override, read
+
+    if not path.name.lower().endswith(TABLES):
+        for name, value in given.items():
+            if value is not None:
+                rule, remedy = "is for evaluation tables", "say it in the scenario instead"
+                raise ScenarioError(Problem(rule, remedy, value=value, file=name))
+        return read(path, values)
+    models, usd = (
+        None if text is None else [part.strip() for part in text.split(",") if part.strip()]
+        for text in (given["--tiers"], given["--prices"])
+    )
+    try:
+        costs = None if usd is None else [float(x) for x in usd]
+        if costs is not None and not all(0 <= x < float("inf") for x in costs):
+            raise ValueError
+    except ValueError:
+        rule, remedy = "is no list of dollars", "write it like 0.24,24.7"
+        raise ScenarioError(
+            Problem(rule, remedy, value=given["--prices"], file="--prices")
+        ) from None
+    found = replayed(
+        path,
+        models,
+        given["--dataset"],
+        given["--split"],
+        given["--leave-out"],
+        given["--score-column"] or "confidence",
+        costs,
+    )
+    return override(found, values) if values else found
+
+
 def _show(console: Any, summary: dict[str, Any]) -> None:
-    from fallwise.cli.show import percent, seconds, usd, within
+    from fallwise.cli.show import percent, seconds, usd, value, within
 
     labels, pick = summary["labels"], summary["pick"]
     console.print(f"Asked for: {summary['goal']['words']}.", markup=False)
@@ -129,27 +206,56 @@ def _show(console: Any, summary: dict[str, Any]) -> None:
         console.print(f"  saved               {within(pick['saving'], percent)}")
         console.print(f"  95 % are done in    {within(pick['sojourn_s_p95'], seconds)}")
     if summary["searched"]:
-        order = ", ".join(k.removeprefix("tiers.") for k in summary["searched"]["keys"])
-        console.print(f"\nSettings below are in the order {order}.", markup=False)
-    console.print(f"\n{'':>22}{'$ a request':>14}{'quality':>10}{'escalated':>11}{'p95':>10}")
+        order = ", ".join(_columns(summary))
+        console.print(f"\nSettings below: {order}; – is without the tier.", markup=False)
+    console.print(
+        f"\n{'':>22}{'$ a request':>14}{'quality':>10}{'escalated':>11}{'p95':>10}{'saved':>9}"
+    )
+    whole = summary["frontier_only"]["cost_usd_mean"]["value"]
     for name, point in _rows(summary):
         cells = usd(point["cost_usd_mean"]), percent(point["quality"])
         on = percent(point.get("escalation_rate", point.get("frontier_share")))
         p95 = seconds(point.get("sojourn_s_p95"))
-        row = f"{name:>22}{cells[0]:>14}{cells[1]:>10}{on:>11}{p95:>10}"
+        saved = percent(1 - (value(point["cost_usd_mean"]) or 0.0) / whole if whole else None)
+        row = f"{name:>22}{cells[0]:>14}{cells[1]:>10}{on:>11}{p95:>10}{saved:>9}"
         console.print(row, markup=False)
     console.print()
+    if summary["repeated"]:
+        _show_repeated(console, summary["repeated"])
     for sentence in summary["findings"]:
         console.print(f"• {sentence}", markup=False)
+
+
+def _show_repeated(console: Any, found: dict[str, Any]) -> None:
+    from fallwise.cli.show import percent, within
+
+    console.print(f"Over {found['splits']} splits, mean and middle 95 % of them:")
+    for name in ("pick", "best_pair"):
+        if found[name]:
+            console.print(f"  {name.replace('_', ' ')}")
+            row = {key: within(found[name][key], percent) for key in ("saving", "quality")}
+            points = {k: 100 * v for k, v in found[name]["quality_difference"].items()}
+            console.print(f"    saved               {row['saving']}")
+            console.print(f"    quality             {row['quality']}")
+            console.print(
+                f"    against frontier    {points['value']:+.2f} points"
+                f"  ({points['low']:+.2f} to {points['high']:+.2f})"
+            )
+            console.print(f"    met the goal        {percent(found[name]['met'])}")
+    console.print()
 
 
 def _rows(summary: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
     """Return the yardsticks, and a part of the curve, by what they are called."""
     names = ("cheapest_only", "frontier_only", "random_mix", "oracle", "best_pair", "bend")
     rows = [(name.replace("_", " "), summary[name]) for name in names if summary[name]]
+    for name, words in (("random_mix", "by lot, for the goal"), ("oracle", "oracle, for the goal")):
+        if summary["at_goal"] and summary["at_goal"][name]:
+            rows.append((words, summary["at_goal"][name]))
     curve = summary["curve"]
     if summary["searched"]:  # of settings that are quicker or less risky only the summary tells
         curve = [p for p in curve if not any(_beats(other, p) for other in curve)]
+        curve = list({(p["cost_usd_mean"], p["quality"]): p for p in curve}.values())
     for point in curve[:: max(1, len(curve) // 10)]:
         rows.append((_short(summary, point), point))
     return rows
@@ -174,7 +280,7 @@ def _turned(summary: dict[str, Any], point: dict[str, Any]) -> dict[str, float |
 
 def _settings(summary: dict[str, Any], point: dict[str, Any]) -> list[str]:
     """Return a setting as --set takes it, one value each."""
-    return [
+    return [f"without the tier {name}" for name in point.get("left_out", ())] + [
         f"{key} = {'null (off)' if key.endswith('.verifier') else _number(x)}"
         for key, x in _turned(summary, point).items()
     ]
@@ -184,16 +290,25 @@ def _number(threshold: float | None) -> str:
     return "above every score" if threshold is None else f"{threshold:.6g}"
 
 
+def _columns(summary: dict[str, Any]) -> list[str]:
+    """Return what a short setting consists of, in its order."""
+    keys = [key.removeprefix("tiers.") for key in summary["searched"]["keys"]]
+    return [key for key in keys if "." in key]
+
+
 def _short(summary: dict[str, Any], point: dict[str, Any]) -> str:
     if "threshold" in point:
         threshold = point["threshold"]
         return "above all" if threshold is None else f"threshold {threshold:.5g}"
     cuts, words = iter(point["cuts"]), []
-    for key in summary["searched"]["keys"]:
-        part, _, kind = key.removeprefix("tiers.").rpartition(".")
+    for key in _columns(summary):
+        name, _, kind = key.rpartition(".")
         if kind == "verifier":
-            words.append("on" if point["verifiers"][part] else "off")
+            on = point["verifiers"].get(name)
+            words.append("–" if on is None else "on" if on else "off")
+        elif name in point["left_out"]:
+            words.append("–")
         else:
-            value = point["thresholds"][part] if kind == "threshold" else next(cuts)
+            value = point["thresholds"][name] if kind == "threshold" else next(cuts)
             words.append("all" if value is None else f"{value:.3g}")
     return " ".join(words)

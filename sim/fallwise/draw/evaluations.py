@@ -84,11 +84,13 @@ def read_evaluations(
     models: Sequence[str] | None = None,
     dataset: str | Sequence[str] | None = None,
     split: str | None = None,
+    leave_out: str | None = None,
 ) -> EvaluationTable:
     """Return the whole rows of an evaluation table (parquet, CSV or gzipped CSV), checked.
 
     Long format: columns query_id, model, correct and, where there, dataset, split, answer_id and
-    any columns of numbers. models in the order asked for, all of the table's by default.
+    any columns of numbers. models in the order asked for, all of the table's by default. leave_out
+    is a column; rows where it is true, or not 0, are not read.
     TableError: missing columns, unknown model, dataset or split, a query twice for one model, or
     without a row for some model, correct outside [0, 1].
     """
@@ -103,6 +105,8 @@ def read_evaluations(
         rows = _only(rows, "split", [split], file)
     if models is not None:
         rows = _only(rows, "model", models, file)
+    if leave_out is not None:
+        rows = _without(rows, leave_out, file)
     model, known = codes(rows, "model", file)
     models = tuple(known if models is None else dict.fromkeys(models))
     model = np.array([models.index(name) for name in known])[model]
@@ -147,6 +151,15 @@ def _only(rows: Any, name: str, wanted: Sequence[str], file: str) -> Any:
     if problems:
         raise TableError([p.at(file) for p in problems])
     return rows.filter(np.isin(found, [known.index(w) for w in wanted]))
+
+
+def _without(rows: Any, name: str, file: str) -> Any:
+    """Return the rows where a column is not true; at least one must be left."""
+    require(rows, name, file)
+    rows = rows.filter(~(numbers(rows, name, file) > 0))
+    if not rows.num_rows:
+        raise TableError(Problem("leaves no rows", "name another column", (name,), file=file))
+    return rows
 
 
 def _refuse_gaps(cell: Int64s, query_id: Any, models: tuple[str, ...], file: str) -> None:

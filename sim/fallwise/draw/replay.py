@@ -84,7 +84,8 @@ def open_replay(scenario: Scenario, chance: Streams) -> Replay | None:
     wanted: str | list[str] | None = answers.dataset
     if wanted is None and len(named) == len(segments):
         wanted = sorted(set(named))
-    table = read_evaluations(scenario.path_of(answers.table), models, wanted, answers.split)
+    file = scenario.path_of(answers.table)
+    table = read_evaluations(file, models, wanted, answers.split, answers.leave_out)
     pools = []
     for g, segment in enumerate(segments):
         rows = np.arange(len(table))

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from pathlib import Path
 
 from fallwise.planning.fit import FittedTier
+from fallwise.planning.replayed import named
 
 __all__ = ["assumed", "scenario_text"]
 
@@ -19,7 +18,7 @@ NOT_MEASURED = {
 
 def scenario_text(name: str, source: str, questions: int, tiers: Sequence[FittedTier]) -> str:
     """Return the scenario file of fitted tiers, cheapest first; it reads back as a Scenario."""
-    names = _names(tiers)
+    names = named([tier.model for tier in tiers])
     lines = [
         f"# Fitted by `fallwise fit` to {questions:,} questions of {source}.",
         f"name: {name}",
@@ -36,8 +35,8 @@ def scenario_text(name: str, source: str, questions: int, tiers: Sequence[Fitted
             f"    - output_tokens: {tokens}",
         ]
     lines += ["answers: {source: synthetic}", "tiers:"]
-    for i, (tier, named) in enumerate(zip(tiers, names, strict=True)):
-        lines += _tier(tier, named, i < len(tiers) - 1)
+    for i, (tier, its_name) in enumerate(zip(tiers, names, strict=True)):
+        lines += _tier(tier, its_name, i < len(tiers) - 1)
     lines.append("assumptions:")
     lines += [f"  - {{key: {key}, why: {why}}}" for key, why in assumed(tiers)]
     return "\n".join([*lines, "run: {requests: 200000, seed: 1}", ""])
@@ -46,7 +45,7 @@ def scenario_text(name: str, source: str, questions: int, tiers: Sequence[Fitted
 def assumed(tiers: Sequence[FittedTier]) -> list[tuple[str, str]]:
     """Return each key of the scenario that the table said nothing about, and why it is assumed."""
     found = [("traffic.arrivals.rate_rps", "an evaluation table says nothing about traffic")]
-    for i, (tier, name) in enumerate(zip(tiers, _names(tiers), strict=True)):
+    for i, (tier, name) in enumerate(zip(tiers, named([t.model for t in tiers]), strict=True)):
         if tier.seconds is None:
             found.append((f"tiers.{name}.service.value_s", NOT_MEASURED["service"]))
         if tier.usd is None:
@@ -83,16 +82,6 @@ def _tier(tier: FittedTier, name: str, first: bool) -> list[str]:
             f"      score_quantiles: {_list(tier.score_quantiles or ())}",
         ]
     return lines
-
-
-def _names(tiers: Sequence[FittedTier]) -> list[str]:
-    """Return names that a tier may have, each a different one."""
-    found: list[str] = []
-    for i, tier in enumerate(tiers):
-        name = re.sub(r"[^A-Za-z0-9_]+", "-", Path(tier.model).name).strip("-_")
-        name = name if name[:1].isalpha() else f"tier-{name}".strip("-")
-        found.append(name if name not in found else f"{name}-{i}")
-    return found
 
 
 def _list(values: Sequence[float]) -> str:

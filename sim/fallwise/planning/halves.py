@@ -18,7 +18,7 @@ from fallwise.scenario.traffic import Trace
 from fallwise.tables import Floats, Int64s, RequestTable
 from fallwise.tables.files import read_rows
 
-__all__ = ["Half", "first", "halves", "whole"]
+__all__ = ["Half", "first", "halves", "own_splits", "whole"]
 
 APART: Final = 104_729
 """Added to the seed for the other half of synthetic requests."""
@@ -63,7 +63,7 @@ def halves(scenario: Scenario, seed: int | None = None) -> tuple[Half, Half]:
     seed = scenario.run.seed if seed is None else seed
     if scenario.answers.source == "synthetic":
         return whole(scenario, seed), whole(scenario, seed + APART)
-    if _has_splits(scenario):
+    if own_splits(scenario):
         first, other = (
             scenario.model_copy(
                 update={"answers": scenario.answers.model_copy(update={"split": name})}
@@ -104,10 +104,10 @@ def first(scenario: Scenario, half: Half, n: int) -> Half:
     return half if len(half) <= n else _part(scenario, half, np.arange(len(half)) < n)
 
 
-def _has_splits(scenario: Scenario) -> bool:
+def own_splits(scenario: Scenario) -> bool:
+    """Return True where the halves are the `train` and `test` rows of the evaluation table."""
     answers = scenario.answers
-    assert answers.table is not None
-    if answers.split is not None:
+    if answers.table is None or answers.split is not None:
         return False
     rows = read_rows(scenario.path_of(answers.table))
     if "split" not in rows.column_names:

@@ -1,11 +1,10 @@
-"""What a search may turn: thresholds, a router's cuts, and verifiers, which are on or off."""
+"""What a search may turn: tiers in or out, thresholds, verifiers on or off, a router's cuts."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -15,7 +14,7 @@ from fallwise.tables import Floats, RequestTable
 __all__ = ["Knob", "Setting", "knobs_of", "own", "said", "turned"]
 
 Setting = tuple[float, ...]
-"""A value for each knob: a threshold or a cut; 1.0 and 0.0 are a verifier's on and off."""
+"""A value for each knob: a threshold or a cut; 1.0 and 0.0 are on and off, in and out."""
 
 
 @dataclass(frozen=True)
@@ -23,17 +22,13 @@ class Knob:
     """One value of a scenario that may be turned.
 
     key names it as --set does. scores are what it is compared with, ascending, as the tuning half
-    has them; None for a verifier, which is on or off.
+    has them; None where it is on or off.
     """
 
+    kind: Literal["tier", "threshold", "verifier", "cut"]
     key: str
-    tier: str | None = None
+    tier: str = ""
     scores: Floats | None = None
-
-    @property
-    def kind(self) -> str:
-        """Return `threshold`, `verifier` or `cut`."""
-        return "cut" if self.tier is None else self.key.rpartition(".")[2]
 
     def value(self, share: float) -> float:
         """Return the value below which this share of the scores is; infinity above all of them."""
@@ -50,21 +45,46 @@ class Knob:
 
 
 def knobs_of(scenario: Scenario, requests: RequestTable | None = None) -> list[Knob]:
-    """Return all that may be turned, tiers first; without requests the knobs have no scores."""
-    found = []
-    empty = np.zeros(0)
+    """Return all that may be turned, tiers first; without requests the knobs have no scores.
+
+    A tier may be left out where at least three could answer and nothing else names it.
+    """
+    found: list[Knob] = []
+    answering = [t.name for t in scenario.tiers if t.kind not in ("cache", "human")]
     for k, tier in enumerate(scenario.tiers):
         key = f"tiers.{tier.name}"
+        if len(answering) > 2 and tier.name in answering and _spare(scenario, k):
+            found.append(Knob("tier", key, tier.name))
         if tier.threshold is not None:
-            scores = empty if requests is None else np.sort(requests.score[:, k])
-            found.append(Knob(f"{key}.threshold", tier.name, scores))
+            scores = np.zeros(0) if requests is None else np.sort(requests.score[:, k])
+            found.append(Knob("threshold", f"{key}.threshold", tier.name, scores))
         if tier.verifier is not None:
-            found.append(Knob(f"{key}.verifier", tier.name))
+            found.append(Knob("verifier", f"{key}.verifier", tier.name))
     if scenario.router is not None:
         seen = None if requests is None else requests.router_score
-        scores = empty if seen is None else np.sort(seen)
-        found += [Knob(f"router.cuts[{i}]", None, scores) for i in range(len(scenario.router.cuts))]
+        scores = np.zeros(0) if seen is None else np.sort(seen)
+        for i in range(len(scenario.router.cuts)):
+            found.append(Knob("cut", f"router.cuts[{i}]", scores=scores))
+    if not any(knob.kind in ("threshold", "cut") for knob in found):
+        return [knob for knob in found if knob.kind != "tier"]
     return found
+
+
+def _spare(scenario: Scenario, k: int) -> bool:
+    """Return True where the cascade is still one without tier k."""
+    tier, others = scenario.tiers[k], [t for i, t in enumerate(scenario.tiers) if i != k]
+    named = _texts([t.model_dump(exclude={"name", "filled_by", "model"}) for t in others])
+    if scenario.router is not None:
+        named |= _texts(scenario.router.model_dump())
+    return k != scenario.frontier and tier.agree_with is None and tier.name not in named
+
+
+def _texts(value: Any) -> set[str]:
+    if isinstance(value, dict):
+        return set().union(*map(_texts, value.values())) if value else set()
+    if isinstance(value, list | tuple):
+        return set().union(*map(_texts, value)) if value else set()
+    return {value} if isinstance(value, str) else set()
 
 
 def own(scenario: Scenario, knobs: list[Knob]) -> Setting:
@@ -74,36 +94,47 @@ def own(scenario: Scenario, knobs: list[Knob]) -> Setting:
     )
 
 
-def turned(scenario: Scenario, knobs: list[Knob], setting: Setting) -> Scenario:
-    """Return the scenario with a setting put in; cuts are put in order."""
-    tiers, cuts = list(scenario.tiers), []
+def turned(
+    scenario: Scenario, requests: RequestTable, knobs: list[Knob], setting: Setting
+) -> tuple[Scenario, RequestTable]:
+    """Return scenario and requests with a setting put in; cuts are put in order."""
+    tiers, cuts, out = list(scenario.tiers), [], []
     for knob, value in zip(knobs, setting, strict=True):
-        if knob.tier is None:
+        k = scenario.index(knob.tier) if knob.tier else -1
+        if knob.kind == "cut":
             cuts.append(value)
-            continue
-        k = scenario.index(knob.tier)
-        change: dict[str, Any] = {"threshold": value}
-        if knob.kind == "verifier":
-            change = {} if value else {"verifier": None}
-        tiers[k] = tiers[k].model_copy(update=change)
-    changed: dict[str, Any] = {"tiers": tiers}
+        elif knob.kind == "threshold":
+            tiers[k] = tiers[k].model_copy(update={"threshold": value})
+        elif knob.kind == "verifier" and not value:
+            tiers[k] = tiers[k].model_copy(update={"verifier": None})
+        elif knob.kind == "tier" and not value:
+            out.append(k)
+    kept = [tier for k, tier in enumerate(tiers) if k not in out]
+    changed: dict[str, Any] = {"tiers": kept}
     if scenario.router is not None:
         changed["router"] = scenario.router.model_copy(update={"cuts": sorted(cuts)})
-    return scenario.model_copy(update=changed)
+    return scenario.model_copy(update=changed), requests.without(out) if out else requests
 
 
-def said(knobs: list[Knob], setting: Setting | None) -> Mapping[str, Any]:
-    """Return a setting for JSON; a threshold of None is above every score, no setting no knob's."""
-    found: dict[str, Any] = {"thresholds": {}, "verifiers": {}, "cuts": []}
+def said(knobs: list[Knob], setting: Setting | None) -> dict[str, Any]:
+    """Return a setting for JSON, None where it is frontier-only.
+
+    A threshold of None is above every score; of a tier that is left out nothing else is said.
+    """
+    found: dict[str, Any] = {"left_out": [], "thresholds": {}, "verifiers": {}, "cuts": []}
     if setting is None:
-        return {name: None for name in found}
+        return dict.fromkeys(found)
     for knob, value in zip(knobs, setting, strict=True):
         number = value if math.isfinite(value) else None
-        if knob.tier is None:
+        if knob.tier in found["left_out"]:
+            continue
+        if knob.kind == "cut":
             found["cuts"].append(number)
+        elif knob.kind == "threshold":
+            found["thresholds"][knob.tier] = number
         elif knob.kind == "verifier":
             found["verifiers"][knob.tier] = bool(value)
-        else:
-            found["thresholds"][knob.tier] = number
+        elif not value:
+            found["left_out"].append(knob.tier)
     found["cuts"].sort(key=lambda cut: math.inf if cut is None else cut)
     return found

@@ -44,12 +44,13 @@ def best_pair(
     _, i, j, threshold = best
     fork, rent_usd = _fork(scenario, reporting, i, j)
     kept = fork.score >= threshold
-    quality, cost, whole = (
+    quality, cost, whole, right = (
         float(np.average(x, weights=reporting.half.weight))
         for x in (
             np.where(kept, *fork.correct),
             np.where(kept, *fork.cost_usd) + rent_usd,
             reporting.frontier[1],
+            reporting.frontier[0],
         )
     )
     return {
@@ -57,6 +58,7 @@ def best_pair(
         "threshold": threshold if np.isfinite(threshold) else None,
         "cost_usd_mean": cost,
         "quality": quality,
+        "quality_difference": quality - right,
         "saving": 1 - cost / whole if whole else None,
     }
 

@@ -21,11 +21,13 @@ from fallwise.planning.search import wrong_but_sure
 from fallwise.planning.side import Ways
 from fallwise.policies import decide
 from fallwise.scenario import Scenario
-from fallwise.tables import Floats, OutcomeTable
+from fallwise.tables import Floats, OutcomeTable, RequestTable
 
-__all__ = ["metrics", "reported", "simulated", "weighted"]
+__all__ = ["Changed", "metrics", "reported", "simulated", "weighted"]
 
 Json = dict[str, Any]
+Changed = tuple[Scenario, RequestTable]
+"""A scenario with a setting put in, and the requests for it."""
 
 
 def weighted(side: Ways, values: Any) -> float:
@@ -33,15 +35,14 @@ def weighted(side: Ways, values: Any) -> float:
     return float(np.average(values, weights=side.half.weight))
 
 
-def simulated(
-    scenario: Scenario | None, whole: Scenario, side: Ways, engine: Engine
-) -> OutcomeTable:
+def simulated(changed: Changed | None, whole: Scenario, side: Ways, engine: Engine) -> OutcomeTable:
     """Return settled outcomes with queues, timeouts and cache; None is the frontier of `whole`."""
-    requests = side.half.requests
-    if scenario is None:
-        scenario, requests = only(whole, whole.frontier), replace(requests, router_ns=None)
+    if changed is None:
+        scenario, requests = only(whole, whole.frontier), side.half.requests
+        requests = replace(requests, router_ns=None)
         decisions = accept_all(requests, whole.frontier)
     else:
+        scenario, requests = changed
         decisions = decide(scenario, requests)
     outcomes = simulate(plan(scenario), requests, decisions, engine)
     return settle(scenario, requests, decisions, outcomes)
@@ -51,7 +52,7 @@ def reported(
     scenario: Scenario,
     goal: Goal,
     chosen: Pick | None,
-    changed: Scenario | None,
+    changed: Changed | None,
     said: Json,
     side: Ways,
     seed: int,
@@ -59,8 +60,8 @@ def reported(
 ) -> Json:
     """Return the pick and the yardsticks on the reporting half, their intervals over questions.
 
-    changed is the scenario with what was picked put in, None where that is frontier-only; said is
-    how it is written down.
+    changed is the scenario with what was picked put in, and the half's requests for it; None where
+    that is frontier-only. said is how it is written down.
     """
     columns = [*side.cheapest, *side.frontier]
     if chosen is not None:
@@ -108,16 +109,16 @@ def reported(
     return found
 
 
-def _risk(changed: Scenario | None, side: Ways, engine: Engine) -> float | None:
+def _risk(changed: Changed | None, side: Ways, engine: Engine) -> float | None:
     """Return the operational risk: the share of all requests shipped wrong with a score above SURE.
 
     None where no score decides.
     """
-    if changed is None or all(tier.threshold is None for tier in changed.tiers):
+    if changed is None or all(tier.threshold is None for tier in changed[0].tiers):
         return None
-    requests = side.half.requests
-    outcomes = unqueued(changed, requests, decide(changed, requests), engine)
-    return weighted(side, wrong_but_sure(changed, requests, outcomes))
+    scenario, requests = changed
+    outcomes = unqueued(scenario, requests, decide(scenario, requests), engine)
+    return weighted(side, wrong_but_sure(scenario, requests, outcomes))
 
 
 def _yardsticks(side: Ways, alone: list[float], bar: float | None, at_cost: float | None) -> Json:

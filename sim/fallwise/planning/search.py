@@ -1,8 +1,8 @@
-"""Several thresholds, a router's cuts and verifiers at once: what is best in no measure alone.
+"""Tiers, thresholds, verifiers and a router's cuts at once: what no other setting beats.
 
 Beyond two values a grid has too many points, so a genetic algorithm looks for settings that no
-other one beats in quality, cost, p95 and operational risk together; the pick for a goal is then
-made exact along each threshold by itself. A search may miss the very best.
+other one beats in quality, cost, p95 and operational risk together; the pick for a goal then takes
+small steps, exact along one threshold at a time. A search may miss the very best.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from fallwise.engines.engine import Engine
 from fallwise.planning.halves import Half
 from fallwise.planning.knobs import Knob, Setting, own, turned
 from fallwise.planning.pick import Candidates, Goal, listed, pick
-from fallwise.planning.side import Side
+from fallwise.planning.side import Side, rent_usd
 from fallwise.policies import decide
 from fallwise.scenario import Scenario
 from fallwise.tables import ANSWERED, Floats, OutcomeTable, RequestTable
@@ -32,7 +32,8 @@ __all__ = ["Trial", "Tried", "frontier_of", "polished", "search", "tried", "wron
 POPULATION: Final = 50
 MOST: Final = 150
 """So many settings are looked at on both halves."""
-ROUNDS: Final = 3
+ROUNDS: Final = 8
+STEPS: Final = (-0.1, -0.03, -0.01, 0.01, 0.03, 0.1)
 
 
 class Trial(NamedTuple):
@@ -137,6 +138,13 @@ def _starts(scenario: Scenario, knobs: list[Knob]) -> list[list[float]]:
     starts = [[knob.share(value) for knob, value in zip(knobs, mine, strict=True)]]
     for share in (0.0, 0.25, 0.5, 0.75, 1.0):
         starts.append([share if knob.scores is not None else 1.0 for knob in knobs])
+    # And each pair of a tier with those that cannot be left out.
+    tiers = [knob.tier for knob in knobs if knob.kind == "tier"]
+    for kept in tiers:
+        out = [float(knob.kind != "tier" or knob.tier == kept) for knob in knobs]
+        for share in (0.25, 0.5, 0.75):
+            pairs = zip(knobs, out, strict=True)
+            starts.append([x if knob.scores is None else share for knob, x in pairs])
     return [
         [int(x) if knob.scores is None else x for knob, x in zip(knobs, start, strict=True)]
         for start in starts
@@ -146,8 +154,8 @@ def _starts(scenario: Scenario, knobs: list[Knob]) -> list[list[float]]:
 def _trial(
     scenario: Scenario, side: Side, knobs: list[Knob], setting: Setting, engine: Engine
 ) -> Trial:
-    changed, half = turned(scenario, knobs, setting), side.half
-    requests, weight = half.requests, half.weight
+    changed, requests = turned(scenario, side.half.requests, knobs, setting)
+    weight = side.half.weight
     decisions = decide(changed, requests)
     ends = unqueued(changed, requests, decisions, engine)
     queued = settle(
@@ -159,7 +167,8 @@ def _trial(
         for x in (ends.cost_usd, ends.correct, risk)
     )
     p95 = float(np.quantile(queued.sojourn_s, 0.95))
-    return Trial(setting, cost + side.rent_usd, quality, p95, risk_mean)
+    cost += rent_usd(changed, side.half)
+    return Trial(setting, cost, quality, p95, risk_mean)
 
 
 def frontier_of(trials: Sequence[Trial], most: int = MOST) -> list[Trial]:
@@ -189,23 +198,44 @@ def _unbeaten(points: Floats) -> Any:
 def polished(
     scenario: Scenario, side: Side, knobs: list[Knob], start: Setting, goal: Goal, engine: Engine
 ) -> Setting:
-    """Return the setting after each threshold by itself was made the exact best for the goal."""
-    setting = start
+    """Return a setting near start that is better for the goal, as far as small steps find one.
+
+    Each step moves one threshold by a share of its scores, and then makes one, this or another,
+    the exact best of all its values; the best step is taken, until none helps.
+    """
+    names = {tier.name for tier in turned(scenario, side.half.requests, knobs, start)[0].tiers}
+    moving = [i for i, k in enumerate(knobs) if k.kind == "threshold" and k.tier in names]
+
+    def exact(setting: Setting, i: int) -> tuple[tuple[float, float], Setting] | None:
+        changed, requests = turned(scenario, side.half.requests, knobs, setting)
+        ways = fork(changed, requests, changed.index(knobs[i].tier), engine)
+        rent = rent_usd(changed, side.half)
+        one = Side(side.half, ways, side.cheapest, side.frontier, rent)
+        found = pick(goal, one.candidates(goal))
+        if found is None or found.frontier_only:
+            return None
+        worth = found.cost_usd_mean, -found.quality
+        if goal.usd is not None:
+            worth = worth[1], worth[0]
+        return worth, _with(setting, i, found.threshold)
+
+    best = (math.inf, math.inf), start
     for _ in range(ROUNDS):
-        before = setting
-        for i, knob in enumerate(knobs):
-            if knob.kind != "threshold":
-                continue
-            assert knob.tier is not None
-            changed = turned(scenario, knobs, setting)
-            ways = fork(changed, side.half.requests, scenario.index(knob.tier), engine)
-            one = Side(side.half, ways, side.cheapest, side.frontier, side.rent_usd)
-            found = pick(goal, one.candidates(goal))
-            if found is not None and not found.frontier_only:
-                setting = (*setting[:i], found.threshold, *setting[i + 1 :])
-        if setting == before:
+        steps = [exact(best[1], i) for i in moving]
+        for i in moving:
+            share = knobs[i].share(best[1][i])
+            for step in STEPS:
+                moved = _with(best[1], i, knobs[i].value(min(max(share + step, 0.0), 1.0)))
+                steps += [exact(moved, j) for j in moving if j != i]
+        found = min((step for step in steps if step is not None), default=best)
+        if found[0] >= best[0]:
             break
-    return setting
+        best = found
+    return best[1]
+
+
+def _with(setting: Setting, i: int, value: float) -> Setting:
+    return (*setting[:i], value, *setting[i + 1 :])
 
 
 def tried(
@@ -216,10 +246,9 @@ def tried(
     quality, cost = np.zeros(shape, np.float32), np.zeros(shape)
     on = np.zeros(shape, np.bool_)
     for i, setting in enumerate(settings):
-        changed = turned(scenario, knobs, setting)
-        requests = side.half.requests
+        changed, requests = turned(scenario, side.half.requests, knobs, setting)
         ends = unqueued(changed, requests, decide(changed, requests), engine)
         assert ends.correct is not None and ends.cost_usd is not None
-        quality[i], cost[i] = ends.correct, ends.cost_usd + side.rent_usd
-        on[i] = escalated(scenario, ends.visit)
+        quality[i], cost[i] = ends.correct, ends.cost_usd + rent_usd(changed, side.half)
+        on[i] = escalated(changed, ends.visit)
     return Tried(side.half, side.cheapest, side.frontier, side.rent_usd, quality, cost, on)

@@ -17,7 +17,7 @@ from fallwise.planning.pick import Candidates, Goal, candidates
 from fallwise.scenario import Scenario
 from fallwise.tables import Floats
 
-__all__ = ["Side", "Ways", "side_of"]
+__all__ = ["Side", "Ways", "rent_usd", "side_of"]
 
 
 class Ways(Protocol):
@@ -98,5 +98,10 @@ def side_of(scenario: Scenario, half: Half, k: int | None, engine: Engine) -> Si
         None if k is None else fork(scenario, requests, k, engine),
         alone(scenario.cheapest),
         alone(scenario.frontier),
-        sum(map(rent_usd_per_s, scenario.tiers)) * gap_s,
+        rent_usd(scenario, half),
     )
+
+
+def rent_usd(scenario: Scenario, half: Half) -> float:
+    """Return what rented capacity adds to the cost of a request."""
+    return sum(map(rent_usd_per_s, scenario.tiers)) * half.gap_s

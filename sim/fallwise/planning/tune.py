@@ -9,7 +9,7 @@ Upkeep is left out: it does not depend on a threshold (`fallwise breakeven` look
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -19,17 +19,18 @@ from fallwise import __version__
 from fallwise.draw import stream
 from fallwise.engines.engine import Engine
 from fallwise.errors import Problem, ScenarioError
-from fallwise.planning.halves import Half, first, halves, whole
+from fallwise.planning.halves import Half, first, halves, own_splits, whole
 from fallwise.planning.knobs import knobs_of, said, turned
 from fallwise.planning.labels import labels_needed
 from fallwise.planning.pairs import best_pair
 from fallwise.planning.pick import Candidates, Goal, pick
-from fallwise.planning.reported import metrics, reported, simulated, weighted
+from fallwise.planning.reported import Changed, metrics, reported, simulated, weighted
 from fallwise.planning.search import frontier_of, polished, search, tried, wrong_but_sure
 from fallwise.planning.side import Side, Ways, side_of
 from fallwise.scenario import Scenario
+from fallwise.tables import NOT_VISITED
 
-__all__ = ["TRIALS", "bend_of", "tune", "tuned_tier"]
+__all__ = ["TRIALS", "bend_of", "repeated", "tune", "tuned_tier"]
 
 TRIALS: Final = 600
 POINTS: Final = 41
@@ -44,15 +45,15 @@ Json = dict[str, Any]
 class _Tuned:
     """All that can be picked on two halves, and what a way's number stands for.
 
-    put_in gives the scenario with it put in, None for frontier-only; said writes it down.
+    put_in gives the scenario with it put in, and a half's requests, None for frontier-only; said
+    writes it down. curve gives the points to show, and the literature's areas.
     """
 
     tuning: Ways
     reporting: Ways
-    put_in: Callable[[float], Scenario | None]
+    put_in: Callable[[float, Half], Changed | None]
     said: Callable[[float], Json]
-    curve: list[Json]
-    metrics: Json | None
+    curve: Callable[[], tuple[list[Json], Json | None]]
     about: Json
     labels: int
 
@@ -73,15 +74,13 @@ def tune(
     the frontier, and all questions are reported on. ScenarioError: a tier that has no threshold.
     """
     seed = scenario.run.seed if seed is None else seed
-    if tier is None and len(knobs_of(scenario)) > 1:
-        tuned = _searched(scenario, goal, seed, engine, trials, progress)
-    else:
-        tuned = _one(scenario, goal, tuned_tier(scenario, tier), seed, engine)
+    tuned = _ways(scenario, goal, tier, seed, engine, trials, progress)
     tuning, reporting = tuned.tuning, tuned.reporting
+    curve, areas = tuned.curve()
     among = tuning.candidates(goal)
     chosen = pick(goal, among)
     bend = bend_of(among, tuning)
-    changed = None if chosen is None else tuned.put_in(chosen.threshold)
+    changed = None if chosen is None else tuned.put_in(chosen.threshold, reporting.half)
     words = {} if chosen is None else tuned.said(chosen.threshold)
     found: Json = {
         "scenario": scenario.name,
@@ -91,17 +90,83 @@ def tune(
         "engine": engine,
         **tuned.about,
         "goal": {**vars(goal), "words": goal.words()},
-        "curve": tuned.curve,
+        "curve": curve,
         "bend": None if bend is None else _point(reporting, bend) | tuned.said(bend),
         **reported(scenario, goal, chosen, changed, words, reporting, seed, engine),
         "best_pair": best_pair(scenario, goal, tuning, reporting),
         "labels": {"tuned_on": tuned.labels, "reported_on": reporting.half.labels}
         | labels_needed(goal, tuning, reporting, stream(seed, "tune.labels"), tuned.labels),
-        "metrics": tuned.metrics,
+        "metrics": areas,
     }
     found["tuned"] = chosen and {"cost_usd_mean": chosen.cost_usd_mean, "quality": chosen.quality}
     found["findings"] = list(_findings(scenario, found, goal))
     return found
+
+
+def repeated(
+    scenario: Scenario,
+    goal: Goal,
+    splits: int,
+    tier: str | None = None,
+    engine: Engine = "compiled",
+    trials: int = TRIALS,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Json:
+    """Return what the pick and the best pair come to when the questions are parted again and again.
+
+    For each the mean over so many splits, the range that holds the middle 95 % of them, and the
+    share that met the goal on the half they were reported on. Where nothing holds the goal on the
+    tuning half, frontier-only is taken. ScenarioError where the table's own splits are used.
+    """
+    if own_splits(scenario):
+        rule, remedy = "the table has splits of its own", "take one of them with --split"
+        raise ScenarioError(Problem(rule, remedy, value=splits, file="--splits"))
+    picks, pairs = [], []
+    for i in range(splits):
+        seed = scenario.run.seed + i
+        tuned = _ways(scenario, goal, tier, seed, engine, trials, lambda done, total: None)
+        tuning, there = tuned.tuning, tuned.reporting
+        q1, c1 = (weighted(there, x) for x in there.frontier)
+        found = pick(goal, tuning.candidates(goal))
+        q, c = q1, c1
+        if found is not None:
+            q, c = (weighted(there, x) for x in there.at(found.threshold)[:2])
+        picks.append((q, c, q - q1, 1 - c / c1 if c1 else 0.0, goal.holds(q, c, q1)))
+        pair = best_pair(scenario, goal, tuning, there)
+        q, c = (pair["quality"], pair["cost_usd_mean"]) if pair else (q1, c1)
+        pairs.append((q, c, q - q1, 1 - c / c1 if c1 else 0.0, goal.holds(q, c, q1)))
+        progress(i + 1, splits)
+    several = sum(t.kind not in ("cache", "human") for t in scenario.tiers) > 2
+    return {
+        "splits": splits,
+        "pick": _over(picks),
+        "best_pair": _over(pairs) if several else None,
+    }
+
+
+def _over(rows: Sequence[tuple[float, ...]]) -> Json:
+    names = ("quality", "cost_usd_mean", "quality_difference", "saving")
+    table = np.array(rows, np.float64)
+    low, high = np.quantile(table, [0.025, 0.975], axis=0)
+    found: Json = {
+        name: {"value": float(table[:, i].mean()), "low": float(low[i]), "high": float(high[i])}
+        for i, name in enumerate(names)
+    }
+    return found | {"met": float(table[:, -1].mean())}
+
+
+def _ways(
+    scenario: Scenario,
+    goal: Goal,
+    tier: str | None,
+    seed: int,
+    engine: Engine,
+    trials: int,
+    progress: Callable[[int, int], None],
+) -> _Tuned:
+    if tier is None and len(knobs_of(scenario)) > 1:
+        return _searched(scenario, goal, seed, engine, trials, progress)
+    return _one(scenario, goal, tuned_tier(scenario, tier), seed, engine)
 
 
 def tuned_tier(scenario: Scenario, name: str | None) -> int | None:
@@ -123,25 +188,28 @@ def _one(scenario: Scenario, goal: Goal, k: int | None, seed: int, engine: Engin
     else:
         tuning, reporting = (side_of(scenario, h, k, engine) for h in halves(scenario, seed))
 
-    def put_in(threshold: float) -> Scenario | None:
-        if k is None or math.isnan(threshold):
-            return scenario if not math.isnan(threshold) else None
+    def put_in(threshold: float, half: Half) -> Changed | None:
+        if math.isnan(threshold):
+            return None
         tiers = list(scenario.tiers)
-        tiers[k] = tiers[k].model_copy(update={"threshold": threshold})
-        return scenario.model_copy(update={"tiers": tiers})
+        if k is not None:
+            tiers[k] = tiers[k].model_copy(update={"threshold": threshold})
+        return scenario.model_copy(update={"tiers": tiers}), half.requests
 
-    areas = None
-    if reporting.fork is not None:
-        curve = reporting.fork.curve(reporting.half.weight)
-        cost = curve.cost_usd_mean + reporting.rent_usd
-        areas = metrics(reporting, curve.escalation_rate, curve.quality, cost)
+    def curve() -> tuple[list[Json], Json | None]:
+        if reporting.fork is None:
+            return [], None
+        exact = reporting.fork.curve(reporting.half.weight)
+        cost = exact.cost_usd_mean + reporting.rent_usd
+        areas = metrics(reporting, exact.escalation_rate, exact.quality, cost)
+        return _curve(put_in, tuning.candidates(goal), scenario, reporting, engine), areas
+
     return _Tuned(
         tuning,
         reporting,
         put_in,
         lambda x: {"threshold": x if math.isfinite(x) else None},
-        [] if k is None else _curve(put_in, tuning.candidates(goal), scenario, reporting, engine),
-        areas,
+        curve,
         {"tier": None if k is None else scenario.tiers[k].name, "searched": None},
         0 if k is None else tuning.half.labels,
     )
@@ -165,6 +233,8 @@ def _searched(
     knobs = knobs_of(scenario, tuning.half.requests)
     found = frontier_of(search(scenario, tuning, knobs, trials, seed, engine, progress))
     settings = [trial.setting for trial in found]
+    # The frontier alone is a candidate already, and wins where another way costs the same.
+    settings = [x for x in settings if len(turned(scenario, one.requests, knobs, x)[0].tiers) > 1]
     ways = tried(scenario, tuning, knobs, settings, engine)
     start = pick(goal, ways.candidates(goal))
     if start is not None and not start.frontier_only:
@@ -174,38 +244,56 @@ def _searched(
             ways = tried(scenario, tuning, knobs, settings, engine)
     there = tried(scenario, reporting, knobs, settings, engine)
 
-    def put_in(number: float) -> Scenario | None:
-        return None if math.isnan(number) else turned(scenario, knobs, settings[int(number)])
+    def put_in(number: float, half: Half) -> Changed | None:
+        if math.isnan(number):
+            return None
+        return turned(scenario, half.requests, knobs, settings[int(number)])
 
     def words(number: float) -> Json:
-        return dict(said(knobs, None if math.isnan(number) else settings[int(number)]))
+        return said(knobs, None if math.isnan(number) else settings[int(number)])
 
-    points, requests = [], reporting.half.requests
-    for i in range(len(settings)):
-        outcomes = simulated(put_in(i), scenario, there, engine)
-        visits = outcomes.visit[:, scenario.frontier] != 0
-        points.append(
-            words(i)
-            | _point(there, i)
-            | {"frontier_share": weighted(there, visits)}
-            | {"sojourn_s_p95": float(np.quantile(outcomes.sojourn_s, 0.95))}
-            | {"wrong_but_sure": weighted(there, wrong_but_sure(scenario, requests, outcomes))}
-        )
-    points.sort(key=lambda point: (point["cost_usd_mean"], point["quality"]))
-    share = np.array([point["frontier_share"] for point in points])
-    order = np.argsort(share, kind="stable")
-    quality, cost = (np.array([p[x] for p in points]) for x in ("quality", "cost_usd_mean"))
     return _Tuned(
         ways,
         there,
         put_in,
         words,
-        points,
-        # Of settings with equal shares, and of those that get worse, the best so far counts.
-        metrics(there, share[order], np.maximum.accumulate(quality[order]), cost[order]),
+        lambda: _frontier(scenario, there, len(settings), put_in, words, engine),
         {"tier": None, "searched": {"trials": trials, "keys": [knob.key for knob in knobs]}},
         tuning.half.labels,
     )
+
+
+def _frontier(
+    scenario: Scenario,
+    side: Ways,
+    settings: int,
+    put_in: Callable[[float, Half], Changed | None],
+    words: Callable[[float], Json],
+    engine: Engine,
+) -> tuple[list[Json], Json]:
+    """Return what a search found, as reported, and the areas of its quality over strong calls."""
+    points = []
+    for i in range(settings):
+        changed = put_in(i, side.half)
+        assert changed is not None
+        outcomes = simulated(changed, scenario, side, engine)
+        visits = outcomes.visit[:, changed[0].frontier] != NOT_VISITED
+        points.append(
+            words(i)
+            | _point(side, i)
+            | {"frontier_share": weighted(side, visits)}
+            | {"sojourn_s_p95": float(np.quantile(outcomes.sojourn_s, 0.95))}
+            | {"wrong_but_sure": weighted(side, wrong_but_sure(*changed, outcomes))}
+        )
+    points.sort(key=lambda point: (point["cost_usd_mean"], point["quality"]))
+    share, quality, cost = (
+        np.array([point[name] for point in points])
+        for name in ("frontier_share", "quality", "cost_usd_mean")
+    )
+    order = np.argsort(share, kind="stable")
+    # Of settings with equal shares, and of those that get worse, the best so far counts.
+    best = np.maximum.accumulate(quality[order])
+    return points, metrics(side, share[order], best, cost[order])
 
 
 def bend_of(among: Candidates, side: Ways) -> float | None:
@@ -231,7 +319,7 @@ def _point(side: Ways, way: float) -> Json:
 
 
 def _curve(
-    put_in: Callable[[float], Scenario | None],
+    put_in: Callable[[float, Half], Changed | None],
     among: Candidates,
     scenario: Scenario,
     side: Side,
@@ -248,7 +336,7 @@ def _curve(
     rows = np.unique(np.append(near, [0, len(share) - 1]))
     points = []
     for t in thresholds[rows].tolist():
-        sojourn_s = simulated(put_in(t), scenario, side, engine).sojourn_s
+        sojourn_s = simulated(put_in(t, side.half), scenario, side, engine).sojourn_s
         points.append(
             {"threshold": t if math.isfinite(t) else None}
             | _point(side, t)

@@ -31,6 +31,8 @@ class Answers(Model):
     table: str | None = None
     dataset: str | None = None
     split: str | None = None
+    leave_out: str | None = None
+    """Replay: rows where this column of the table is true (or not 0) are not used."""
     score_column: str = "confidence"
     sample: Literal["resample", "each_once"] = "resample"
 

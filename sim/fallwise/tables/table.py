@@ -103,6 +103,15 @@ class Table:
         """Return K."""
         return int(getattr(self, next(f.name for f in self._fields() if _wide(f))).shape[1])
 
+    def without(self, tiers: Sequence[int]) -> Self:
+        """Return the table without some tiers; its other columns must not depend on them."""
+        kept = {
+            f.name: np.asfortranarray(np.delete(getattr(self, f.name), tiers, axis=1))
+            for f in self._fields()
+            if _wide(f) and getattr(self, f.name) is not None
+        }
+        return replace(self, **kept)
+
     def take(self, rows: Any) -> Self:
         """Return the table of these rows: positions, a mask or a slice."""
         taken = {k: np.asfortranarray(v[rows]) for k, v in self.columns().items()}
