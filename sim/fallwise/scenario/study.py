@@ -76,15 +76,25 @@ class Scenario(Model):
     """A cascade, its traffic and its prices. Made by read() or parse(), which check the rules."""
 
     name: Annotated[str, Field(min_length=1, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+    """Results go to results/<name>-<command>."""
     about: str = ""
+    """What it is, for the reader of the results."""
     traffic: Traffic
+    """What comes in."""
     answers: Answers
+    """Where answers come from."""
     tiers: Annotated[list[Tier], Field(min_length=1, max_length=16)]
+    """Cheapest first; a request goes from one to the next."""
     router: Router | None = None
+    """Looks at a request first, and says where it starts."""
     money: Money = Money()
+    """What the cascade costs beyond its calls."""
     targets: list[Target] = []
+    """Limits on the results; a run that misses one ends with status 1."""
     assumptions: list[Assumption] = []
+    """The numbers that nobody measured; results show them."""
     run: Run = Run()
+    """How long to look."""
     deployment: Deployment | None = None
     _folder: Path = PrivateAttr(default=Path())
 

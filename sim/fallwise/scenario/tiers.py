@@ -91,44 +91,64 @@ class Tier(Model):
     """One handler. Keys that its kind does not have are refused when the scenario is read."""
 
     name: Name
+    """What it is called, here and in results."""
     kind: Kind
+    """Each has its own keys: others are refused."""
     local: bool = False
     """Requests with residency `local` may come here."""
 
     # Answers: a model of the evaluation table (by default the tier's own name), or synthetic.
     model: str | None = None
+    """Replay: whose rows of the evaluation table; by default those of the tier's own name."""
     answers: SyntheticAnswers | None = None
+    """Synthetic: how good its answers are."""
     output_token_factor: Positive = 1.0
+    """Its answers are so many times as long as the segment says."""
 
     # Decision after the answer. It is accepted when score >= threshold and the verifier passes.
     threshold: float | None = None
+    """An answer is accepted when its score is at or above this; without it always."""
     verifier: Verifier | None = None
+    """Looks at the answers that the threshold would accept."""
     agree_with: Name | None = None
     """Runs side by side with the tier just before; accepted when both give the same answer."""
 
     # Servers and time.
     replicas: Count | None = None
+    """Pool, rules: machines, each with `slots` servers; 1 unless given."""
     slots: Count | None = None
+    """Requests that one replica serves at once; 1 unless given."""
     concurrency: Count | None = None
+    """Api: requests in service at once; without it, no limit."""
     agents: Count | None = None
+    """Human: people, one request each."""
     hours: Annotated[list[Shift], Field(min_length=1)] | None = None
     """When people work; without it they always do. Whoever comes at night waits for the morning,
     and agents are paid in these hours only, busy or not."""
     service: Law | None = None
+    """How long a request holds a server, waiting not included."""
     queue_limit: Annotated[int, Field(ge=0)] | None = None
+    """So many may wait; the next one escalates at once. Without it, no limit."""
     timeout_s: Positive | None = None
+    """A visit ends so long after it entered the tier, waiting included, and escalates."""
     cancel: bool = True
     """A timeout in service frees the server at that instant; otherwise the work runs to its end."""
     patience: Law | None = None
     """How long a request stays in the queue before it gives this tier up."""
     on_failure: Literal["escalate", "give_up"] = "escalate"
+    """What follows a visit without an answer."""
 
     # Cache.
     capacity: Count | None = None
+    """Cache: answers that are kept, the least recently used goes first."""
     ttl_s: Positive | None = None
+    """Cache: how long an answer is kept."""
     lookup_s: NotNegative | None = None
+    """Cache: how long a look-up takes, hit or miss."""
     false_hit_rate: Share | None = None
+    """Cache: share of hits that are the answer to a different question."""
     filled_by: list[Name] | None = None
+    """Cache: the tiers whose accepted answers are stored."""
     url: str | None = None
     """Live: a Redis or Valkey server, redis://host:port; by default it is in the gateway itself."""
 
@@ -137,8 +157,11 @@ class Tier(Model):
 
     # Money.
     usd_per_request: NotNegative = 0.0
+    """Price of a call."""
     prompt_usd_per_mtok: NotNegative = 0.0
+    """Price of a million prompt tokens."""
     output_usd_per_mtok: NotNegative = 0.0
+    """Price of a million output tokens."""
     usd_column: str | None = None
     """Replay: the evaluation table's column with the price of each call."""
     bill_timeouts: bool = True
@@ -146,6 +169,7 @@ class Tier(Model):
     replica_usd_per_hour: NotNegative = 0.0
     """Rent of each replica, busy or not; a cache is one replica."""
     agent_usd_per_hour: NotNegative = 0.0
+    """Human: wage of one agent, busy or not."""
 
     def week(self, starts: str) -> list[tuple[int, int]]:
         """Return from which minute after `starts` how many work, or nothing without hours."""

@@ -65,16 +65,23 @@ class Segment(Model):
     """A kind of request: its share of the traffic, its lengths, its stakes."""
 
     name: Annotated[str, Field(min_length=1)] = "all"
+    """What it is called."""
     share: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Of all requests; the shares add up to 1."""
     prompt_tokens: TokenLaw = FixedTokens(kind="fixed", tokens=0)
+    """How long requests are."""
     output_tokens: TokenLaw = FixedTokens(kind="fixed", tokens=0)
+    """How long answers are."""
     repeats: Repeats | None = None
+    """How often a question comes again, for a cache."""
     difficulty: float = 0.0
     """Synthetic answers: shift of the difficulty in standard deviations; higher is harder."""
     dataset: str | None = None
     """Replay: the rows of this dataset only."""
     wrong_answer_usd: NotNegative = 0.0
+    """What a wrong answer that is shipped costs: the stakes."""
     residency: Literal["anywhere", "local"] = "anywhere"
+    """`local`: only tiers with `local: true` may see it."""
 
 
 class Traffic(Model):
