@@ -18,9 +18,9 @@ HEAD = """\
 <!-- Made by `fallwise schema --markdown`, of the docstrings in sim/fallwise/scenario. -->
 
 Every key that a scenario file may have. The unit is the last part of a name: `_s` seconds, `_usd`
-US dollars, `_rps` requests a second, `_tokens`, `_mtok` million tokens. A key whose default is – has
-to be given; an empty default means that there is none of it. `fallwise schema` prints the same as
-JSON Schema, for editors that complete and check YAML."""
+US dollars, `_rps` requests a second, `_tokens`, `_mtok` million tokens. A key whose default is –
+has to be given; an empty default means that there is none of it. `fallwise schema` prints the same
+as JSON Schema, for editors that complete and check YAML."""
 TYPES = {
     "integer": "whole number",
     "number": "number",
