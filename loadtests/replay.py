@@ -7,6 +7,7 @@ coordinated omission).
     locust -f loadtests/replay.py --headless --host http://127.0.0.1:8000 \
         --requests-file requests.parquet --rows-file rows.parquet -u 1 -r 1
     ... --processes 2 -u 2 -r 2        two workers here; likewise --master and --worker elsewhere
+    ... --foreign --api-key-env KEY --tier-header x-model --bodies-file b.jsonl   not our gateway
 
 One dispatching user per process, so -u is the number of workers. The product is the raw rows, one a
 request, in --rows-file; Locust's own statistics, CSV and HTML report work as ever beside them.
@@ -20,6 +21,7 @@ from locust.runners import MasterRunner, WorkerRunner  # isort: skip
 
 import gc
 import json
+import os
 import time
 from argparse import ArgumentParser
 from pathlib import Path
@@ -27,12 +29,16 @@ from typing import Any
 
 import gevent
 import numpy as np
+from budget import Budget
 from fallwise.tables import RequestTable
 from gevent.event import Event
 from geventhttpclient.client import HTTPClientPool
+from replies import reply_of
 
 POOL = 4096
 """Connections a process may open. Below the requests in flight it would queue them here, unseen."""
+PATIENCE_S, CONNECT_S = 600.0, 30.0
+"""A request without an answer for so long has failed; so has a connection."""
 LEAD_S = 2.0
 """From the broadcast of the common start to the first request."""
 CHUNK = 2_000
@@ -45,20 +51,26 @@ class Rows:
 
     Times are unix nanoseconds. scheduled_ns is when the request had to leave, sent_ns when it did,
     first_byte_ns when the first of the answer was there (0: none), end_ns the last. http_status 0
-    is a connection that failed; `headers` holds the deployment's own x-fallwise-* headers, as JSON.
+    is a connection that failed; `headers` holds the deployment's own x-fallwise-* headers, as JSON,
+    `reply` what its answer says of itself (replies.py), as JSON.
     """
 
     def __init__(self, ids: np.ndarray):
         self.times = {name: np.zeros(len(ids), np.int64) for name in TIMES}
         self.times["request"][:] = ids
-        self.headers = ["{}"] * len(ids)
+        self.headers, self.reply = ["{}"] * len(ids), ["{}"] * len(ids)
         self.in_flight = self.in_flight_max = 0
+
+    def cut(self, sent: int) -> None:
+        """Forget the rows of requests that never left."""
+        self.times = {name: column[:sent] for name, column in self.times.items()}
+        self.headers, self.reply = self.headers[:sent], self.reply[:sent]
 
     def pieces(self) -> list[dict[str, Any]]:
         """Return the rows as plain data, in pieces that fit a message."""
         return [
             {name: column[a : a + CHUNK].tolist() for name, column in self.times.items()}
-            | {"headers": self.headers[a : a + CHUNK]}
+            | {"headers": self.headers[a : a + CHUNK], "reply": self.reply[a : a + CHUNK]}
             for a in range(0, max(1, len(self.headers)), CHUNK)
         ]
 
@@ -69,10 +81,17 @@ class Replay:
     def __init__(self, environment: Any):
         options = environment.parsed_options
         self.environment = environment
+        self.options = options
         self.requests = RequestTable.load(Path(options.requests_file))
+        self.first = options.first
+        self.last = len(self.requests) if options.last is None else options.last
         self.bodies = _bodies(options.bodies_file)
-        self.model = options.model
-        self.stream = options.stream
+        self.budget: Budget | None = None
+        if options.budget_file:
+            self.budget = Budget(json.loads(Path(options.budget_file).read_text("utf-8")))
+        self.authorization = {}
+        if options.api_key_env:
+            self.authorization = {"Authorization": f"Bearer {os.environ[options.api_key_env]}"}
         self.rows_file = Path(options.rows_file)
         self.started = Event()
         self.t0_ns = 0
@@ -91,10 +110,19 @@ class Replay:
         if self.bodies is not None:
             return self.bodies[i]
         return {
-            "model": self.model,
+            "model": self.options.model,
             "messages": [{"role": "user", "content": f"request {i}"}],
-            "stream": self.stream,
+            "stream": self.options.stream,
         }
+
+    def headers(self, i: int) -> dict[str, str]:
+        """Return the headers of request i; a deployment that is not ours is sent none of ours."""
+        found = {"Content-Type": "application/json", **self.authorization}
+        if not self.options.foreign:
+            found["x-fallwise-request"] = str(i)
+            found["x-fallwise-key"] = str(self.requests.key[i])
+            found["x-fallwise-local"] = str(int(self.requests.local[i]))
+        return found
 
     def part(self, rows: dict[str, Any], facts: dict[str, Any] | None) -> None:
         """Take some of a worker's rows in; its last ones come with facts. Then write, and end."""
@@ -113,7 +141,7 @@ class Replay:
 
         columns = {
             name: [value for part in self.parts for value in part[name]]
-            for name in (*TIMES, "headers")
+            for name in (*TIMES, "headers", "reply")
         }
         table = pa.table(columns).sort_by("request")
         facts = {
@@ -122,6 +150,9 @@ class Replay:
             "in_flight_max": max(f["in_flight_max"] for f in self.facts),
             "cpu_share_max": max(f["cpu_share"] for f in self.facts),
             "pool": POOL,
+            "machine_cpu_share": max(f["machine_cpu_share"] for f in self.facts),
+            "stopped": any(f["stopped"] for f in self.facts),
+            "spent_usd": sum(f["spent_usd"] for f in self.facts),
         }
         table = table.replace_schema_metadata({"fallwise_replay": json.dumps(facts)})
         temporary = self.rows_file.with_suffix(".tmp")
@@ -143,6 +174,15 @@ def _options(parser: ArgumentParser) -> None:
     parser.add_argument("--bodies-file", default="", help="JSON lines, line i is request i's body")
     parser.add_argument("--model", default="cascade", help="model named in placeholder bodies")
     parser.add_argument("--stream", action="store_true", help="ask for streamed answers")
+    parser.add_argument("--first", type=int, default=0, help="row of the table to begin with")
+    parser.add_argument("--last", type=int, default=None, help="row of the table to end before")
+    parser.add_argument("--one-by-one", action="store_true", help="each after the one before")
+    parser.add_argument("--keep-replies", action="store_true", help="note what answers say")
+    parser.add_argument("--foreign", action="store_true", help="send no headers of our own")
+    parser.add_argument("--api-key-env", default="", help="environment variable with the key")
+    parser.add_argument("--tier-header", default="", help="response header that names the tier")
+    parser.add_argument("--cost-header", default="", help="response header with the cost in USD")
+    parser.add_argument("--budget-file", default="", help="limit and prices (budget.py), as JSON")
 
 
 @events.init.add_listener
@@ -199,41 +239,63 @@ class DispatchUser(User):
         replay.started.wait()
         runner = self.environment.runner
         index = runner.worker_index if isinstance(runner, WorkerRunner) else 0
-        ids = np.arange(len(replay.requests))[index :: replay.workers]
+        ids = np.arange(replay.first, replay.last)[index :: replay.workers]
+        since_ns = replay.t0_ns - int(replay.requests.arrival_ns[replay.first])
+        arrivals = (replay.requests.arrival_ns[ids] + since_ns).tolist()
         rows = Rows(ids)
-        pool = HTTPClientPool(concurrency=POOL)
-        session = FastHttpSession(
-            self.host, self.environment.events.request, self, client_pool=pool
+        # The pool's own default gives up after 5 s; it checks certificates, as a key needs it.
+        pool = HTTPClientPool(
+            concurrency=POOL, network_timeout=PATIENCE_S, connection_timeout=CONNECT_S
         )
-        arrivals = (replay.t0_ns + replay.requests.arrival_ns[ids]).tolist()
+        session = FastHttpSession(
+            self.host,
+            self.environment.events.request,
+            self,
+            client_pool=pool,
+            max_retries=0,
+            max_redirects=0,
+        )
         bodies = [json.dumps(replay.body(int(i))).encode() for i in ids]
-        headers = [_headers(replay.requests, int(i)) for i in ids]
+        headers = [replay.headers(int(i)) for i in ids]
         # A collection stops every greenlet for tens of milliseconds: send lag that is our own.
         gc.collect()
         gc.freeze()
         gc.disable()
-        began, cpu = time.monotonic(), time.process_time()
+        began, cpu, machine = time.monotonic(), time.process_time(), _machine()
         sent = []
         for row, due_ns in enumerate(arrivals):
+            if replay.options.one_by_one:
+                gevent.joinall(sent[-1:])
+                due_ns = max(due_ns, time.time_ns())
             gevent.sleep(max(0.0, (due_ns - time.time_ns()) / 1e9))
+            if replay.budget is not None and not replay.budget.lets_out():
+                rows.cut(row)
+                break
             sent.append(
                 gevent.spawn(_send, session, rows, row, due_ns, bodies[row], headers[row], replay)
             )
         gevent.joinall(sent)
         gc.enable()
         share = (time.process_time() - cpu) / max(1e-9, time.monotonic() - began)
-        facts = {"in_flight_max": rows.in_flight_max, "cpu_share": share}
+        ended, budget = _machine(), replay.budget
+        facts = {
+            "in_flight_max": rows.in_flight_max,
+            "cpu_share": share,
+            "machine_cpu_share": (ended[0] - machine[0]) / max(1e-9, ended[1] - machine[1]),
+            "stopped": budget is not None and budget.stopped,
+            "spent_usd": 0.0 if budget is None else budget.spent_usd,
+        }
         _hand_over(runner, replay, rows, facts)
         raise StopUser
 
 
-def _headers(requests: RequestTable, i: int) -> dict[str, str]:
-    return {
-        "Content-Type": "application/json",
-        "x-fallwise-request": str(i),
-        "x-fallwise-key": str(requests.key[i]),
-        "x-fallwise-local": str(int(requests.local[i])),
-    }
+def _machine() -> tuple[float, float]:
+    """Return the seconds that all processors together have been busy, and have been there."""
+    try:
+        numbers = [int(x) for x in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
+    except (OSError, ValueError, IndexError):
+        return 0.0, 0.0
+    return float(sum(numbers) - numbers[3] - numbers[4]), float(sum(numbers))
 
 
 def _send(
@@ -245,44 +307,52 @@ def _send(
     headers: dict[str, str],
     replay: Replay,
 ) -> None:
-    times = rows.times
+    times, options = rows.times, replay.options
     rows.in_flight += 1
     rows.in_flight_max = max(rows.in_flight_max, rows.in_flight)
     times["scheduled_ns"][row] = due_ns
     times["sent_ns"][row] = time.time_ns()
+    reply: dict[str, Any] = {}
     with session.request(
         "POST",
         "/v1/chat/completions",
         data=body,
         headers=headers,
-        stream=replay.stream,
+        stream=options.stream,
         catch_response=True,
     ) as response:
-        first_ns, last = _read(response, replay.stream)
+        first_ns, last, raw = _read(response, options.stream)
         times["end_ns"][row] = time.time_ns()
         times["first_byte_ns"][row] = first_ns or times["end_ns"][row]
         times["http_status"][row] = response.status_code
-        found = {k: v for k, v in (response.headers or {}).items() if k.startswith("x-fallwise")}
+        known = response.headers or {}
+        found = {k: v for k, v in known.items() if k.startswith("x-fallwise")}
         rows.headers[row] = last or json.dumps(found)
         if found or response.status_code == 200:
             response.success()
+        if options.keep_replies:
+            reply = reply_of(raw, known, options.tier_header, options.cost_header)
+            rows.reply[row] = json.dumps(reply)
+    if replay.budget is not None:
+        replay.budget.note(reply)
     rows.in_flight -= 1
 
 
-def _read(response: Any, stream: bool) -> tuple[int, str]:
-    """Return when the first event of a streamed answer came, and its closing fallwise line."""
+def _read(response: Any, stream: bool) -> tuple[int, str, bytes]:
+    """Return when the first words of a streamed answer came, its fallwise line, and the body."""
     if not stream or response.status_code != 200:
-        return 0, ""
-    first_ns, last = 0, ""
+        return 0, "", response.content or b""
+    first_ns, last, events = 0, "", []
     # readline, because iter_lines waits until 1,024 bytes are there.
     while event := response.stream.readline(b"\n\n"):
+        events.append(event)
         if event.startswith(b": fallwise "):
             last = event[len(b": fallwise ") :].decode().strip()
-        elif not first_ns and event.startswith(b"data:"):
+        elif not first_ns and event.startswith(b"data:") and b'"content"' in event:
             first_ns = time.time_ns()
         if event.startswith(b"data: [DONE]"):
             break
-    return first_ns, last
+    return first_ns, last, b"".join(events)
 
 
 def _hand_over(runner: Any, replay: Replay, rows: Rows, facts: dict[str, Any]) -> None:

@@ -29,6 +29,7 @@ import numpy as np
 import uvicorn
 from fallwise.analysis.money import call_usd
 from fallwise.scenario import Scenario, read
+from fallwise.scenario.source import value_of
 from fallwise.tables import RequestTable
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -231,12 +232,14 @@ def open_stub(arguments: list[str] | None = None) -> tuple[Stub, argparse.Namesp
     parser.add_argument("requests", type=Path, help="RequestTable (parquet)")
     parser.add_argument("--scenario", type=Path, help="its tiers' names and prices")
     parser.add_argument("--tier", default="", help="names of the table's tiers, in order")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="settings")
     parser.add_argument("--port", type=int, default=8001)
     for name in ("concurrency", "rpm", "tpm"):
         parser.add_argument(f"--{name}", action="append", default=[], metavar="TIER=N")
     options = parser.parse_args(arguments)
     requests = RequestTable.load(options.requests)
-    scenario = read(options.scenario) if options.scenario else None
+    values = {key: value_of(text) for key, _, text in (s.partition("=") for s in options.settings)}
+    scenario = read(options.scenario, values) if options.scenario else None
     names = options.tier.split(",") if options.tier else []
     if scenario is not None and not names:
         names = [tier.name for tier in scenario.tiers]

@@ -11,6 +11,7 @@ import pytest
 from analysis_cascades import scenario, tier
 from fallwise.analysis.judge import culprits, doubts, judge, verdict
 from fallwise.analysis.live import Drive, outcomes_of
+from fallwise.analysis.measures import from_inside
 from fallwise.analysis.predict import Prediction, predict
 from fallwise.draw import stream
 from fallwise.errors import TableError
@@ -94,7 +95,8 @@ def test_a_request_without_a_word_has_failed_and_one_missing_is_refused() -> Non
 
 
 def rows_of(measured: OutcomeTable) -> list[dict[str, Any]]:
-    return judge(CASE, PREDICTED.outcomes, measured, None, stream(1, "judge"))
+    measures = from_inside(CASE, PREDICTED.outcomes)
+    return judge(measures, PREDICTED.outcomes, measured, None, stream(1, "judge"))
 
 
 def test_a_deployment_that_does_as_predicted_agrees() -> None:

@@ -48,10 +48,11 @@ def checked(folder: Path, *options: str) -> tuple[int, dict[str, Any]]:
     file.write_text(CASE)
     command = [sys.executable, "-c", "from fallwise.cli import main; main()", "check", str(file)]
     done = subprocess.run(
-        [*command, "--json", "--requests", "800", "--drives", "1", *options],
+        [*command, "--json", "--requests", "600", "--drives", "1", "--profile", "20", *options],
         capture_output=True,
         text=True,
         check=False,
+        cwd=folder,
     )
     assert done.stdout, done.stderr
     return done.returncode, json.loads(done.stdout)

@@ -8,44 +8,31 @@ together) lies outside the tolerance; it is undecided where it is neither that n
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from typing import Any, Final, NamedTuple
+from collections.abc import Callable, Iterable
+from typing import Any, Final
 
 import numpy as np
 
 from fallwise.analysis.blocks import block_bootstrap
 from fallwise.analysis.live import Drive
-from fallwise.analysis.sample import FEWEST_BEYOND
+from fallwise.analysis.measures import Measure
 from fallwise.scenario import Scenario
-from fallwise.tables import ACCEPTED, NOT_VISITED, Floats, OutcomeTable
+from fallwise.tables import Floats, OutcomeTable
 
-__all__ = ["culprits", "doubts", "judge", "verdict"]
+__all__ = ["culprits", "culprits_from_outside", "doubts", "judge", "verdict"]
 
 Row = dict[str, Any]
 
 RESAMPLES: Final = 400
 LEVEL: Final = 0.99
-SHARE, COST, TIME = 0.01, 0.01, 0.05
-"""Tolerances: shares and grades by points, cost and times relative."""
-HOP_S: Final = 0.002
-"""No time is judged closer than this: timers count whole milliseconds."""
 LAG_S, RATE, CPU = 0.005, 0.01, 0.9
 """A drive is not judged where the client was later, off the rate by more, or busier."""
-
-
-class _Measure(NamedTuple):
-    """A ratio of sums over rows, or (q > 0) a quantile of the values where weight is positive."""
-
-    name: str
-    value: Callable[[OutcomeTable], Floats]
-    weight: Callable[[OutcomeTable], Floats]
-    q: float
-    relative: float
-    least: float
+MACHINE: Final = 0.97
+"""Nor where the whole machine, with the deployment on it, was busier than this."""
 
 
 def judge(
-    scenario: Scenario,
+    measures: Iterable[Measure],
     predicted: OutcomeTable,
     measured: OutcomeTable,
     again: OutcomeTable | None,
@@ -56,70 +43,7 @@ def judge(
     again is a second drive of the same requests: no difference below that between the two drives
     (the noise floor) is held against anybody. agree is None where it cannot be told.
     """
-    return [
-        _row(measure, predicted, measured, again, chance)
-        for measure in _measures(scenario, predicted)
-    ]
-
-
-def _measures(scenario: Scenario, predicted: OutcomeTable) -> Iterator[_Measure]:
-    def every(o: OutcomeTable) -> Floats:
-        return np.ones(len(o))
-
-    yield _Measure("cost_usd_mean", lambda o: _there(o.cost_usd), every, 0, COST, 0)
-    yield _Measure("quality", lambda o: _there(o.correct), every, 0, 0, SHARE)
-    yield _Measure("answered_share", lambda o: _float(o.hit_tier >= 0), every, 0, 0, SHARE)
-    for k, tier in enumerate(scenario.tiers):
-
-        def visits(o: OutcomeTable, k: int = k) -> Floats:
-            return _float(o.visit[:, k] != NOT_VISITED)
-
-        def started(o: OutcomeTable, k: int = k) -> Floats:
-            return _float(o.start_ns[:, k] >= 0)
-
-        def accepted(o: OutcomeTable, k: int = k) -> Floats:
-            return _float(o.visit[:, k] == ACCEPTED)
-
-        def hits(o: OutcomeTable, k: int = k) -> Floats:
-            return _float(o.hit_tier == k)
-
-        name = f"tiers.{tier.name}."
-        yield _Measure(f"{name}hit_share", hits, every, 0, 0, SHARE)
-        yield _Measure(f"{name}accept_share", accepted, visits, 0, 0, SHARE)
-        if tier.kind == "cache" or not visits(predicted).any():
-            continue
-
-        def service_s(o: OutcomeTable, k: int = k) -> Floats:
-            return o.busy_ns[:, k] / 1e9
-
-        def wait_s(o: OutcomeTable, k: int = k) -> Floats:
-            return np.where(o.visit[:, k] != NOT_VISITED, o.wait_s[:, k], 0.0)
-
-        # Waiting is what is left of two large numbers: it is held to the time of the whole visit.
-        stay = float((wait_s(predicted) + service_s(predicted)).sum() / visits(predicted).sum())
-        yield _Measure(f"{name}service_s_mean", service_s, started, 0, TIME, HOP_S)
-        yield _Measure(f"{name}wait_s_mean", wait_s, visits, 0, 0, max(HOP_S, TIME * stay))
-    names = [tier.name for tier in scenario.tiers]
-    for bits in [-1, *np.unique(predicted.path).tolist()]:
-        on = every if bits < 0 else (lambda o, bits=bits: _float(o.path == bits))
-        where = "" if bits < 0 else f"paths.{'>'.join(_path(names, bits))}."
-        for q in (0.5, 0.95, 0.99):
-            if on(predicted).sum() * (1 - q) >= FEWEST_BEYOND:
-                label = f"{where}sojourn_s_p{round(100 * q)}"
-                yield _Measure(label, lambda o: o.sojourn_s, on, q, TIME, HOP_S)
-
-
-def _path(names: list[str], bits: int) -> list[str]:
-    return [name for k, name in enumerate(names) if bits >> k & 1]
-
-
-def _there(column: Any) -> Floats:
-    assert column is not None
-    return _float(column)
-
-
-def _float(column: Any) -> Floats:
-    return np.asarray(column, np.float64)
+    return [_row(measure, predicted, measured, again, chance) for measure in measures]
 
 
 def _statistic(q: float, value: Floats, weight: Floats) -> float:
@@ -131,7 +55,7 @@ def _statistic(q: float, value: Floats, weight: Floats) -> float:
 
 
 def _row(
-    measure: _Measure,
+    measure: Measure,
     predicted: OutcomeTable,
     measured: OutcomeTable,
     again: OutcomeTable | None,
@@ -176,11 +100,16 @@ def _row(
 def culprits(scenario: Scenario, rows: list[Row]) -> list[dict[str, str]]:
     """Return where a difference comes from, the first cause first: tier, cause, and in words.
 
-    Tiers decide otherwise (routing, or caching) or serve otherwise (service); queues are to blame
-    only where neither explains them, transport only where no tier differs.
+    Calls of a tier fail (failures), tiers decide otherwise (routing, or caching) or serve otherwise
+    (service); queues are to blame only where none of these explains them, transport only where no
+    tier differs.
     """
     differs = {row["measure"]: row for row in rows if row["agree"] is False}
-    found: list[dict[str, str]] = []
+    found = [
+        _blame(tier.name, "failures", "failed_share", differs[f"tiers.{tier.name}.failed_share"])
+        for tier in scenario.tiers
+        if f"tiers.{tier.name}.failed_share" in differs
+    ]
     for cause, suffix in (("routing", "accept_share"), ("service", "service_s_mean")):
         for tier in scenario.tiers:
             row = differs.get(f"tiers.{tier.name}.{suffix}")
@@ -199,6 +128,33 @@ def culprits(scenario: Scenario, rows: list[Row]) -> list[dict[str, str]]:
     slow = next((row for name, row in differs.items() if "sojourn_s" in name), None)
     if not found and slow is not None:
         found.append(_blame("", "transport", slow["measure"], slow))
+    return found
+
+
+def culprits_from_outside(
+    scenario: Scenario, rows: list[Row], alone: list[Row]
+) -> list[dict[str, str]]:
+    """Return where a difference comes from, as far as responses and each tier alone can tell.
+
+    alone has the rows of the profile. Who answers tells that tiers decide otherwise, not which one
+    does; a slow answer is a tier's service where the tier was slow alone too.
+    """
+    differs = {row["measure"]: row for row in (*rows, *alone) if row["agree"] is False}
+    found = []
+    for tier in scenario.tiers:
+        row = differs.get(f"profile.{tier.name}.service_s_mean")
+        if row is not None:
+            found.append(_blame(tier.name, "service", "service_s_mean alone", row))
+    shares = [tier for tier in scenario.tiers if f"tiers.{tier.name}.hit_share" in differs]
+    for tier in shares[:1]:
+        row = differs[f"tiers.{tier.name}.hit_share"]
+        found.append(_blame(tier.name, "routing", "hit_share", row))
+    for name in ("cost_usd_mean", "answer_usd_mean"):
+        if name in differs and not shares:
+            found.append(_blame("", "prices or tokens", name, differs[name]))
+    slow = next((row for name, row in differs.items() if "sojourn_s" in name), None)
+    if not found and slow is not None:
+        found.append(_blame("", "service, queueing or transport", slow["measure"], slow))
     return found
 
 
@@ -222,6 +178,9 @@ def doubts(drive: Drive) -> list[str]:
         found.append(f"all {drive.facts['pool']} connections of the client were in use")
     if drive.facts["cpu_share_max"] > CPU:
         found.append(f"the client's processor was {100 * drive.facts['cpu_share_max']:.0f} % busy")
+    machine = drive.facts.get("machine_cpu_share") or 0.0
+    if machine > MACHINE:
+        found.append(f"this machine's processors, all together, were {100 * machine:.0f} % busy")
     return found
 
 

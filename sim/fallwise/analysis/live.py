@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from fallwise.tables import (
     RequestTable,
 )
 
-__all__ = ["Drive", "outcomes_of", "read_drive"]
+__all__ = ["Drive", "graded", "outcomes_of", "read_drive", "whole"]
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,8 @@ class Drive:
 
     request, scheduled_ns, sent_ns, end_ns (unix) and http_status are (n,); headers has each
     response's x-fallwise-* headers; facts are the client's own: workers, in_flight_max, pool,
-    cpu_share_max, t0_ns.
+    cpu_share_max, t0_ns, stopped. replies hold what the answers say of themselves (model, tier,
+    text, prompt_tokens, output_tokens, usd), where that was kept.
     """
 
     request: Int64s
@@ -43,6 +44,7 @@ class Drive:
     http_status: Int64s
     headers: Sequence[dict[str, str]]
     facts: dict[str, Any]
+    replies: Sequence[dict[str, Any]] = ()
 
     @property
     def send_lag_s(self) -> Floats:
@@ -78,20 +80,46 @@ def read_drive(path: Path) -> Drive:
     names = ("request", "scheduled_ns", "sent_ns", "end_ns", "http_status")
     columns = {name: table[name].to_numpy() for name in names}
     headers = [json.loads(text) for text in table["headers"].to_pylist()]
-    return Drive(**columns, headers=headers, facts=json.loads(note))
+    replies = [json.loads(text) for text in table["reply"].to_pylist()]
+    return Drive(**columns, headers=headers, facts=json.loads(note), replies=replies)
 
 
-def outcomes_of(scenario: Scenario, requests: RequestTable, drive: Drive) -> OutcomeTable:
+def whole(drive: Drive, n: int, first: int = 0) -> None:
+    """Raise TableError unless the drive has each of n requests once, numbered from first."""
+    if not np.array_equal(drive.request, np.arange(first, first + n)):
+        rule = f"has {len(np.unique(drive.request))} different requests, not all {n}"
+        raise TableError(Problem(rule, "drive the same table again", ("request",)))
+
+
+def graded(drive: Drive, right: Sequence[str], outcomes: OutcomeTable) -> OutcomeTable:
+    """Return the outcomes with grades by the text of the answer: right has each request's own.
+
+    Case and white space do not count. A request that was not answered is wrong.
+    """
+    same = [
+        _plain(r.get("text", "")) == _plain(t) for r, t in zip(drive.replies, right, strict=True)
+    ]
+    grade = np.array(same, np.float32) * (outcomes.status == ANSWERED)
+    return replace(outcomes, correct=grade.astype(np.float32))
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.split()).casefold()
+
+
+def outcomes_of(
+    scenario: Scenario, requests: RequestTable, drive: Drive, first: int = 0
+) -> OutcomeTable:
     """Return what happened to the requests, all of which must be in the drive, in order.
+
+    first is the number that the drive gave to row 0 of requests.
 
     Times are from the drive's start. The gateway's stamps are its own clock's: they are laid so
     that what the way there and back took is equal, and need no common clock. The cost is what the
     gateway said; the grade is that of the answer shipped, in the row and tier it was made for. A
     request of which the deployment said nothing has failed.
     """
-    if not np.array_equal(drive.request, np.arange(len(requests))):
-        rule = f"has {len(np.unique(drive.request))} different requests, not all {len(requests)}"
-        raise TableError(Problem(rule, "drive the same table again", ("request",)))
+    whole(drive, len(requests), first)
     n, names = len(requests), [tier.name for tier in scenario.tiers]
     t0_ns = int(drive.facts["t0_ns"])
     wide = {
@@ -112,7 +140,7 @@ def outcomes_of(scenario: Scenario, requests: RequestTable, drive: Drive) -> Out
         if status[i] == ANSWERED:
             hit[i] = names.index(found["x-fallwise-tier"])
             tier_of[i] = names.index(found["x-fallwise-answer-tier"])
-            answer_of[i] = int(found["x-fallwise-answer-of"])
+            answer_of[i] = int(found["x-fallwise-answer-of"]) - first
         since = int(drive.sent_ns[i]) + max(0, int(way_ns[i])) - t0_ns
         for text in filter(None, found["x-fallwise-visits"].split(";")):
             name, state, *stamps = text.rsplit(":", 5)
@@ -124,7 +152,7 @@ def outcomes_of(scenario: Scenario, requests: RequestTable, drive: Drive) -> Out
     row, k_of = np.maximum(answer_of, 0), np.maximum(tier_of, 0)
     right = np.where(status == ANSWERED, requests.correct[row, k_of], np.float32(0))
     return OutcomeTable(
-        request=drive.request,
+        request=np.arange(n),
         arrival_ns=drive.scheduled_ns - t0_ns,
         end_ns=drive.end_ns - t0_ns,
         status=status,

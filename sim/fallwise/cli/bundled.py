@@ -13,12 +13,13 @@ from pathlib import Path
 
 from fallwise.errors import CheckError, Problem
 
-__all__ = ["deployed", "drive"]
+__all__ = ["ask", "deployed", "drive", "loadtests"]
 
 PATIENCE_S = 60
 
 
-def _loadtests() -> Path:
+def loadtests() -> Path:
+    """Return the folder of the load tests; CheckError in an installed package."""
     found = Path(__file__).parents[3] / "loadtests"
     if not (found / "replay.py").exists():
         rule = "the load tests are not part of an installed package"
@@ -33,11 +34,11 @@ def _free_port() -> int:
 
 
 @contextmanager
-def _running(command: list[str], url: str) -> Iterator[None]:
+def _running(command: list[str], url: str, log: Path) -> Iterator[None]:
     """Run a server while the block runs; CheckError where it does not come up."""
-    process = subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    )
+    # What it says goes to a file: a pipe that nobody reads would stop it when it is full.
+    with log.open("wb") as said:
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=said)
     try:
         for _ in range(5 * PATIENCE_S):
             try:
@@ -49,8 +50,8 @@ def _running(command: list[str], url: str) -> Iterator[None]:
                 process.wait(0.2)
             except subprocess.TimeoutExpired:
                 continue
-            said = (process.communicate()[1] or "").strip().splitlines()[-1:]
-            rule = f"a server of the bundled deployment ended: {''.join(said)}"
+            last = log.read_text("utf-8", "replace").strip().splitlines()[-1:]
+            rule = f"a server of the bundled deployment ended: {''.join(last)}"
             raise CheckError(Problem(rule, "see fallwise serve"))
         else:
             raise CheckError(Problem(f"no answer at {url}/healthz", "try again"))
@@ -58,37 +59,59 @@ def _running(command: list[str], url: str) -> Iterator[None]:
     finally:
         process.terminate()
         try:
-            process.communicate(timeout=10)
+            process.wait(timeout=10)
         except subprocess.TimeoutExpired:
             process.kill()
-            process.communicate()
+            process.wait()
 
 
 @contextmanager
-def deployed(requests: Path, scenario: Path, settings: list[str]) -> Iterator[tuple[str, str]]:
-    """Serve a scenario over a stub with a table's truth; yield the gateway's and the stub's URL."""
+def deployed(
+    requests: Path, scenario: Path, settings: list[str], stubbed: list[str]
+) -> Iterator[tuple[str, str]]:
+    """Serve a scenario on loopback; yield the gateway's and the stub's URL.
+
+    The stub knows the table's truth. It answers at the keys in `stubbed` (tiers.small.live), and
+    for everything that has no `live`. What the servers say goes to files beside the table.
+    """
     stub_port, port = _free_port(), _free_port()
     stub, gateway = f"http://127.0.0.1:{stub_port}", f"http://127.0.0.1:{port}"
-    script = str(_loadtests() / "stub_tiers.py")
+    script = str(loadtests() / "stub_tiers.py")
     upstream = [sys.executable, script, str(requests), "--scenario", str(scenario)]
     serve = [sys.executable, "-c", "from fallwise.cli import main; main()", "serve", str(scenario)]
     for setting in settings:
+        upstream += ["--set", setting]
+    for key in stubbed:
+        settings = [*settings, f"{key}={{kind: upstream, url: '{stub}'}}"]
+    for setting in settings:
         serve += ["--set", setting]
     with (
-        _running([*upstream, "--port", str(stub_port)], stub),
-        _running([*serve, "--upstream", stub, "--port", str(port)], gateway),
+        _running([*upstream, "--port", str(stub_port)], stub, requests.with_suffix(".stub.log")),
+        _running(
+            [*serve, "--upstream", stub, "--port", str(port)],
+            gateway,
+            requests.with_suffix(".gateway.log"),
+        ),
     ):
         yield gateway, stub
 
 
-def drive(host: str, requests: Path, rows: Path) -> None:
+def drive(host: str, requests: Path, rows: Path, options: list[str]) -> None:
     """Replay a table against a host, and write its rows; CheckError where Locust fails."""
-    command = [sys.executable, "-m", "locust", "-f", str(_loadtests() / "replay.py"), "--headless"]
+    command = [sys.executable, "-m", "locust", "-f", str(loadtests() / "replay.py"), "--headless"]
     command += ["--host", host, "--requests-file", str(requests), "--rows-file", str(rows)]
-    done = subprocess.run(
-        [*command, "-u", "1", "-r", "1"], capture_output=True, text=True, check=False
-    )
+    command += ["-u", "1", "-r", "1", *options]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode or not rows.exists():
         said = done.stderr.strip().splitlines()[-1:]
         rule = f"Locust ended with status {done.returncode}: {''.join(said)}"
         raise CheckError(Problem(rule, "pip install fallwise[live], and see that the host answers"))
+
+
+def ask(kind: str, file: Path) -> None:
+    """Write the questions for the project's own readers of a kind; CheckError if it fails."""
+    command = [sys.executable, str(loadtests() / "questions.py"), kind, str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        said = done.stderr.strip().splitlines()[-1:]
+        raise CheckError(Problem(f"no questions: {''.join(said)}", "give a file by --questions"))

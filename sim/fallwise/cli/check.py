@@ -3,167 +3,298 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
+import signal
+import sys
 import tempfile
-import uuid
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 import typer
 
 from fallwise.cli.options import (
     AsJson,
+    Out,
     Requests,
     ScenarioFile,
     Seed,
     Settings,
+    folder_for,
     placing,
     scenario_of,
 )
+from fallwise.errors import CheckError, Problem
 
 if TYPE_CHECKING:
-    from fallwise.analysis.live import Drive
+    from collections.abc import Callable, Iterator
+
+    from fallwise.analysis.prompts import Prompts
+    from fallwise.cli.checking import Judged, Target
     from fallwise.scenario import Scenario
-    from fallwise.tables import RequestTable
 
-__all__ = ["check", "checked"]
+__all__ = ["bundled_check", "check", "show"]
 
-PROFILED = 200
-"""Requests of the profile, at half the scenario's rate."""
-HOP_S = 0.005
-"""A tier's call may take so much longer than its service: the way to it. More is the tier."""
 STATUS = {"agree": 0, "differ": 1, "inconclusive": 3}
-Planted = Annotated[
+REAL_TIME = 0.1
+"""Tolerance of times where tiers are real: what they take is not the same twice."""
+Players = Literal["stub", "real"]
+Host = Annotated[
+    str | None,
+    typer.Option(metavar="URL", help="A deployment that runs already; by default the bundled one."),
+]
+Tiers = Annotated[
+    Players,
+    typer.Option(help="Who answers in the bundled deployment: a stub, or who `live` says."),
+]
+Plant = Annotated[
     list[str] | None,
     typer.Option("--plant", metavar="KEY=VALUE", help="Deploy this instead, to see it found."),
+]
+Profile = Annotated[
+    int, typer.Option("--profile", min=0, help="Requests to each tier alone, one by one, before.")
+]
+Questions = Annotated[
+    Path | None,
+    typer.Option(help='JSON lines, {"id", "text" or "messages", "answer"}: what is asked.'),
+]
+AsProfiled = Annotated[
+    bool, typer.Option("--as-profiled", help="Predict with the tiers' times as they were alone.")
 ]
 
 
 def check(
     scenario: ScenarioFile,
+    host: Host = None,
     seed: Seed = None,
     requests: Requests = 2000,
     settings: Settings = None,
-    plant: Planted = None,
-    drives: Annotated[int, typer.Option(min=1, max=2, help="2 gives the noise floor.")] = 2,
+    tiers: Tiers = "stub",
+    plant: Plant = None,
+    questions: Questions = None,
+    profile: Profile = 50,
+    as_profiled: AsProfiled = False,
+    drives: Annotated[
+        int | None, typer.Option(min=1, max=2, help="2 gives the noise floor.")
+    ] = None,
+    max_usd: Annotated[float | None, typer.Option(min=0, help="Stop before more is spent.")] = None,
+    max_requests: Annotated[int | None, typer.Option(min=1, help="Send no more in all.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before sending.")] = False,
+    out: Out = None,
     as_json: AsJson = False,
 ) -> None:
-    """Compare the prediction with a live deployment: the bundled one, on loopback, under Locust.
+    """Compare the prediction with a live deployment under Locust: the bundled one, or --host.
 
-    The gateway serves the scenario over stub tiers that take as long and cost as much as the
-    requests' table says. Ends with 0 where they agree, 1 where they differ, 3 where the load
+    The bundled one serves the scenario on loopback over stub tiers that take as long and cost as
+    much as the scenario says. Ends with 0 where they agree, 1 where they differ, 3 where the load
     could not be held or the run is too short to tell.
     """
     stated = scenario_of(scenario, settings, seed, requests)
-    with placing(scenario):
-        real = scenario_of(scenario, [*(settings or ()), *(plant or ())], seed, requests)
-        summary = checked(scenario, stated, real, [*(settings or ()), *(plant or ())], drives)
+    folder = folder_for(out, stated, "check")
+    with placing(scenario), _ended_by_signals(), tempfile.TemporaryDirectory() as home:
+        if host is None and stated.deployment is not None:
+            host = stated.deployment.host
+        if host is None:
+            number = drives or 2
+            real = [*(settings or ()), *(plant or ())]
+            judged = bundled_check(
+                scenario, stated, real, tiers, questions, profile, number, as_profiled, Path(home)
+            )
+        else:
+            target = _target(stated, questions, profile, drives or 1, as_profiled, REAL_TIME)
+            target = replace(target, max_usd=max_usd)
+            target = _agreed(target, _address(host), max_requests, yes)
+            judged = _of_host(target, _address(host), Path(home))
+        _written(folder, judged, Path(home))
     if as_json:
-        typer.echo(json.dumps(summary, indent=2, ensure_ascii=False, allow_nan=False))
+        typer.echo(json.dumps(judged.summary, indent=2, ensure_ascii=False, allow_nan=False))
     else:
-        _show(summary)
-    if STATUS[summary["verdict"]]:
-        raise typer.Exit(STATUS[summary["verdict"]])
+        show(judged.summary, folder)
+    if STATUS[judged.summary["verdict"]]:
+        raise typer.Exit(STATUS[judged.summary["verdict"]])
 
 
-def checked(
-    path: Path, stated: Scenario, real: Scenario, settings: list[str], drives: int
-) -> dict[str, Any]:
-    """Return the summary of a check of the stated scenario against the real one, deployed."""
-    from dataclasses import replace
+def bundled_check(
+    path: Path,
+    stated: Scenario,
+    real: list[str],
+    players: Players,
+    questions: Path | None,
+    each: int,
+    drives: int,
+    as_profiled: bool,
+    home: Path,
+) -> Judged:
+    """Return what a check of the stated scenario against the bundled deployment finds.
 
-    import numpy as np
-
-    from fallwise.analysis.live import outcomes_of, read_drive
+    real are the settings that are deployed; files go to the folder home.
+    """
     from fallwise.cli import bundled
-    from fallwise.draw import draw
-    from fallwise.tables import RequestTable
+    from fallwise.cli.checking import judged, layout
 
-    drawn, truth = draw(stated), draw(real)
-    head = truth.take(slice(0, PROFILED))
-    profile = replace(head, arrival_ns=head.arrival_ns * 2)
-    with tempfile.TemporaryDirectory() as folder:
-        home = Path(folder)
-        truth.save(home / "truth.parquet")
-        runs = []
-        with bundled.deployed(home / "truth.parquet", path, settings) as (gateway, stub):
-            for r, table in enumerate([profile, *[truth] * drives]):
-                # Every drive meets an empty cache: its keys are its own.
-                salt = uuid.uuid4().int >> 66
-                file, rows = home / f"requests{r}.parquet", home / f"rows{r}.parquet"
-                replace(table, key=table.key ^ np.int64(salt)).save(file)
-                bundled.drive(gateway, file, rows)
-                runs.append(read_drive(rows))
-            ledger = _ledger(stub)
-    outcomes = [
-        outcomes_of(real, RequestTable.take(truth, slice(0, len(run.request))), run) for run in runs
-    ]
-    billed = sum(float(o.cost_usd.sum()) for o in outcomes if o.cost_usd is not None)
-    return _judged(stated, drawn, runs, outcomes) | {
-        "ledger_usd": ledger,
-        "billed_usd": billed,
-    }
+    deploy = scenario_of(path, real, stated.run.seed, stated.run.requests)
+    stubbed = _stubbed(deploy, players)
+    if players == "real" and questions is None:
+        kinds = {t.live.kind for t in deploy.tiers if t.live is not None} & {"invoices", "intents"}
+        if kinds:
+            questions = home / "questions.jsonl"
+            bundled.ask(kinds.pop(), questions)
+    time = REAL_TIME if players == "real" else None
+    target = _target(stated, questions, each, drives, as_profiled, time, bundled=True)
+    layout(deploy, target).save(home / "truth.parquet")
+    with bundled.deployed(home / "truth.parquet", path, real, stubbed) as (gateway, stub):
+        return judged(target, gateway, stub, home, _tell, stubbed=players == "stub")
 
 
-def _ledger(stub: str) -> float:
-    from urllib.request import urlopen
+def _stubbed(scenario: Scenario, players: Players) -> list[str]:
+    """Return the keys of those who are played by the stub though the scenario names another."""
+    found = []
+    for tier in scenario.tiers:
+        # Nobody is there to answer tickets.
+        if tier.live is not None and (players == "stub" or tier.kind == "human"):
+            found.append(f"tiers.{tier.name}.live")
+        if tier.verifier is not None and tier.verifier.live is not None and players == "stub":
+            found.append(f"tiers.{tier.name}.verifier.live")
+    if scenario.router is not None and scenario.router.live is not None and players == "stub":
+        found.append("router.live")
+    return found
 
-    with urlopen(f"{stub}/ledger", timeout=30) as response:
-        return float(json.load(response)["usd"])
 
+def _target(
+    scenario: Scenario,
+    questions: Path | None,
+    each: int,
+    drives: int,
+    as_profiled: bool,
+    time: float | None,
+    *,
+    bundled: bool = False,
+) -> Target:
+    from fallwise.analysis.measures import TIME
+    from fallwise.analysis.prompts import read_prompts
+    from fallwise.cli.checking import Target
+    from fallwise.scenario.live import Upstream
 
-def _judged(
-    stated: Scenario, drawn: RequestTable, runs: list[Drive], outcomes: list[Any]
-) -> dict[str, Any]:
-    from dataclasses import replace
-
-    import numpy as np
-
-    from fallwise.analysis.judge import culprits, doubts, judge, verdict
-    from fallwise.analysis.settle import settle
-    from fallwise.draw import stream
-    from fallwise.engines import plan, simulate
-    from fallwise.policies import decide
-
-    profile, measured = runs[0], runs[1]
-    hops = [0.0] * len(stated.tiers)
-    service_ns = drawn.service_ns.copy(order="F")
-    for k, tier in enumerate(stated.tiers):
-        served = outcomes[0].start_ns[:, k] >= 0
-        if tier.kind == "cache" or not served.any():
+    deployment = None if bundled else scenario.deployment
+    prompts: Prompts | None = None if questions is None else read_prompts(questions)
+    if deployment is not None and prompts is None:
+        rule = "a deployment that is not ours needs real questions"
+        raise CheckError(Problem(rule, "give a file by --questions", ("deployment",)))
+    alone: dict[int, str] = {}
+    for k, tier in enumerate(scenario.tiers):
+        if tier.kind in ("cache", "human") or not each:
             continue
-        took, says = (t[: len(served)][served, k] for t in (outcomes[0].busy_ns, drawn.service_ns))
-        hops[k] = float(np.clip(np.median(took) - np.median(says), 0, HOP_S * 1e9)) / 1e9
-        service_ns[:, k] += round(hops[k] * 1e9)
-    transport_s = float(np.nanmedian(profile.transport_s + profile.send_lag_s))
-    decisions = decide(stated, drawn)
-    slowed = replace(drawn, service_ns=service_ns)
-    predicted = settle(stated, drawn, decisions, simulate(plan(stated), slowed, decisions))
-    predicted = replace(predicted, end_ns=predicted.end_ns + round(transport_s * 1e9))
-    again = outcomes[2] if len(outcomes) > 2 else None
-    rows = judge(stated, predicted, outcomes[1], again, stream(stated.run.seed, "check"))
-    lost = sum(int((~run.said).sum()) for run in runs)
-    why = [said for run in runs[1:] for said in doubts(run)]
-    seconds = (measured.scheduled_ns.max() - measured.scheduled_ns.min()) / 1e9
-    sent = (measured.sent_ns.max() - measured.sent_ns.min()) / 1e9
-    return {
-        "scenario": stated.name,
-        "command": "check",
-        "seed": stated.run.seed,
-        "verdict": verdict(rows, why, lost),
-        "doubts": why,
-        "culprits": culprits(stated, rows),
-        "rows": rows,
-        "offered_rps": (len(drawn) - 1) / max(1e-9, float(seconds)),
-        "achieved_rps": (len(drawn) - 1) / max(1e-9, float(sent)),
-        "send_lag_s_p99": float(np.quantile(measured.send_lag_s, 0.99)),
-        "requests": len(drawn),
-        "lost": lost,
-        "transport_s_p50": transport_s,
-        "hop_s": dict(zip([tier.name for tier in stated.tiers], hops, strict=True)),
-    }
+        if deployment is None:
+            alone[k] = tier.name
+            continue
+        known = deployment.tier_from_model or {}
+        named = [model for model, name in known.items() if name == tier.name]
+        if isinstance(tier.live, Upstream) and tier.live.model is not None:
+            named.insert(0, tier.live.model)
+        if named:
+            alone[k] = named[0]
+    return Target(
+        scenario=scenario,
+        alone=alone,
+        deployment=deployment,
+        prompts=prompts,
+        each=each,
+        drives=drives,
+        time=TIME if time is None else time,
+        profiled=as_profiled,
+        max_usd=None,
+    )
 
 
-def _show(summary: dict[str, Any]) -> None:
+def _address(host: str) -> str:
+    if not re.fullmatch(r"https?://[^/\s@]+(/[^\s@]*)?", host):
+        rule = "must be an http address without a password in it"
+        raise CheckError(Problem(rule, "write it like http://127.0.0.1:8000", file="--host"))
+    return host.rstrip("/").removesuffix("/v1")
+
+
+def _agreed(target: Target, host: str, max_requests: int | None, yes: bool) -> Target:
+    """Return the target, cut to what may be sent; off loopback after the user has agreed."""
+    from fallwise.cli.checking import dearest_usd, layout
+
+    n, before = target.scenario.run.requests, target.profile_rows
+    if max_requests is not None and before + target.drives * n > max_requests:
+        n = (max_requests - before) // target.drives
+        if n < 2:
+            rule = f"leaves nothing after the profile, which takes {before} requests"
+            raise CheckError(Problem(rule, "allow more, or a smaller --profile", (), max_requests))
+        run = target.scenario.run.model_copy(update={"requests": n})
+        cut = target.scenario.model_copy(update={"run": run}).placed_in(target.scenario.folder)
+        target = replace(target, scenario=cut)
+    name = urlsplit(host).hostname or ""
+    if name in ("localhost", "::1") or name.startswith("127."):
+        return target
+    table = layout(target.scenario, target)
+    total = before + target.drives * (len(table) - before)
+    worst = dearest_usd(target.scenario, table) * total
+    if target.max_usd is None:
+        rule = f"{host} is not on this machine, and may cost up to {worst:.2f} USD"
+        raise CheckError(Problem(rule, "say by --max-usd how much may be spent", file="--host"))
+    said = f"This sends {total:,} requests to {host}, at the scenario's prices {worst:.2f} USD at "
+    said += f"most; it stops before {target.max_usd:g} USD. Go on?"
+    if not yes and not (sys.stdin.isatty() and typer.confirm(said, err=True)):
+        rule = f"{host} is not on this machine"
+        raise CheckError(Problem(rule, "agree, or give --yes", file="--host"))
+    return target
+
+
+def _of_host(target: Target, host: str, home: Path) -> Judged:
+    import os
+
+    from fallwise.cli.checking import judged
+
+    key = target.deployment.api_key_env if target.deployment else None
+    if key is not None and not os.environ.get(key):
+        rule = f"the environment variable {key} is not set"
+        raise CheckError(Problem(rule, "export it, with the key", ("deployment", "api_key_env")))
+    return judged(target, host, None, home, _tell)
+
+
+def _tell(words: str) -> None:
+    typer.echo(f"fallwise: {words}", err=True)
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Let SIGTERM end the block as an interrupt does: by way of whatever ends other processes."""
+
+    def leave(number: int, _: Any) -> None:
+        raise SystemExit(128 + number)
+
+    before: Callable[..., Any] | int | None = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _written(folder: Path, judged: Judged, home: Path) -> None:
+    from fallwise import plots, report
+
+    def fill(folder: Path) -> None:
+        judged.requests.save(folder / "requests.parquet")
+        judged.predicted.save(folder / "predicted.parquet")
+        judged.measured.save(folder / "measured.parquet")
+        shutil.copy(home / "drive0.rows.parquet", folder / "rows.parquet")
+        shutil.copytree(home / "locust", folder / "locust")
+        (folder / "figures").mkdir()
+        figure = plots.predicted_and_measured(judged.summary, judged.predicted, judged.measured)
+        for suffix in (".png", ".svg"):
+            plots.save(figure, folder / "figures" / f"check{suffix}")
+
+    report.write(folder, judged.summary, None, fill)
+
+
+def show(summary: dict[str, Any], folder: Path | None) -> None:
+    """Print the rows, the verdict, and what is behind it."""
     from rich.console import Console
     from rich.table import Table
 
@@ -172,12 +303,21 @@ def _show(summary: dict[str, Any]) -> None:
     for row in summary["rows"]:
         numbers = row["predicted"]["value"], row["measured"]["value"], row["tolerance"]
         table.add_row(row["measure"], *(f"{x:.4g}" for x in numbers), words[row["agree"]])
-    console = Console(highlight=False)
+    console = Console(highlight=False, soft_wrap=True)
     console.print(table)
+    for item in summary["not_judged"]:
+        console.print(f"• not judged: {item['measure']}: {item['why']}", markup=False)
     console.print(f"\nVerdict: {summary['verdict']}; {summary['lost']} requests lost")
     for said in summary["doubts"]:
-        console.print(f"• not judged: {said}", markup=False)
+        console.print(f"• no verdict: {said}", markup=False)
     # A client or a machine that was too slow makes every tier look slow.
     but = "perhaps only for that: " if summary["doubts"] else ""
     for item in summary["culprits"]:
         console.print(f"• {but}{item['said']}", markup=False)
+    if summary["billing_differs"]:
+        bill, ledger = summary["billed_usd"], summary["ledger_usd"]
+        console.print(f"• billed {bill:.4f} USD, the stub's ledger says {ledger:.4f} USD")
+    for said in summary["findings"]:
+        console.print(f"• {said}", markup=False)
+    if folder is not None:
+        console.print(f"\nWritten to {folder}", markup=False)

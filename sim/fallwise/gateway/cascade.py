@@ -104,10 +104,13 @@ class Cascade:
         }
         cache = scenario.cache
         self.fills = {scenario.index(name) for name in (cache and cache.filled_by) or ()}
+        self.alone = {scenario.tiers[k].name: k for k in self.desks}
 
     async def handle(self, question: Question) -> Outcome:
         """Return what happened to a question; every question ends exactly once."""
         outcome = Outcome(question)
+        if question.body.get("model") in self.alone:
+            return await self._alone(outcome, self.alone[question.body["model"]])
         asks_cache = self.scenario.cache is not None and self._may_visit(question, 0)
         if asks_cache and await self._look_up(outcome):
             return outcome.end(ANSWERED)
@@ -136,6 +139,19 @@ class Cascade:
             if k is None and last + 1 < len(self.scenario.tiers):
                 status = REFUSED
         return outcome.end(status)
+
+    async def _alone(self, outcome: Outcome, k: int) -> Outcome:
+        """Ask one tier, which the request names as its model; whatever it answers is the answer."""
+        if not self._may_visit(outcome.question, k):
+            return outcome.end(REFUSED)
+        visit = await self._visit(outcome.question, k, judged=False)
+        outcome.visits.append(visit)
+        if visit.answer is None:
+            return outcome.end(STATUS_AFTER[visit.state])
+        visit.state = ACCEPTED
+        outcome.hit_tier = outcome.answer_tier = k
+        outcome.answer, outcome.answer_of = visit.answer, outcome.question.row
+        return outcome.end(ANSWERED)
 
     def _may_visit(self, question: Question, k: int) -> bool:
         return self.scenario.tiers[k].local or not question.local
@@ -206,7 +222,7 @@ class Cascade:
 
     # A visit.
 
-    async def _visit(self, question: Question, k: int) -> Visit:
+    async def _visit(self, question: Question, k: int, *, judged: bool = True) -> Visit:
         """Return the visit, judged or failed, and what it cost."""
         tier, answerer = self.scenario.tiers[k], self.tiers.answer[k]
 
@@ -220,7 +236,8 @@ class Cascade:
         visit = await self.desks[k].serve(work)
         if visit.answer is not None:
             visit.usd = price_usd(tier, visit.answer)
-            await self._judge(question, visit, tier)
+            if judged:
+                await self._judge(question, visit, tier)
         elif visit.state == WORKED_OUT and tier.bill_timeouts:
             visit.usd = tier.usd_per_request
             tokens = tier.prompt_usd_per_mtok + tier.output_usd_per_mtok

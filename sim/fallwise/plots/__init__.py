@@ -6,6 +6,7 @@ last tier on it. Titles say what the figure shows; what was assumed stands below
 
 from fallwise.plots.answer import answer
 from fallwise.plots.calibration import Scored, reliability_diagram
+from fallwise.plots.check import predicted_and_measured
 from fallwise.plots.latency import latency_by_path
 from fallwise.plots.money import quality_against_cost
 from fallwise.plots.shares import tier_hits
@@ -17,6 +18,7 @@ __all__ = [
     "answer",
     "cost_against_volume",
     "latency_by_path",
+    "predicted_and_measured",
     "quality_against_cost",
     "reliability_diagram",
     "save",

@@ -3,6 +3,8 @@
     summary.json                      what the command found
     requests.parquet outcomes.parquet the tables; the first run's, where there were several
     *.csv                             the tables of a command that plans, such as breakeven's curve
+    predicted.parquet measured.parquet  of a check: outcomes; rows.parquet: what the client saw
+    locust/                           of a check: Locust's own statistics
     figures/*.png *.svg               each figure twice
     report.html                       one page that tells it all, where the command makes one
     README.txt                        what made the folder
@@ -16,7 +18,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -42,15 +44,22 @@ TABLES: Final = {"breakeven": ("monthly",), "size": ("tried",)}
 """Which keys of a planning command's summary are lists of rows."""
 OURS: Final = {
     *("summary.json", "README.txt", "requests.parquet", "outcomes.parquet", "figures"),
+    *("predicted.parquet", "measured.parquet", "rows.parquet", "locust"),
     *("report.html", *(f"{name}.csv" for names in TABLES.values() for name in names)),
 }
 PAGE: Final = "report.html    all of it on one page, with a slider for the threshold"
 
 
 def write(
-    folder: Path, summary: Summary, prediction: Prediction | None, html: str | None = None
+    folder: Path,
+    summary: Summary,
+    prediction: Prediction | None,
+    html: str | None = None,
+    fill: Callable[[Path], None] | None = None,
 ) -> Path:
     """Write the results of a command, and return the folder; without a prediction, no tables.
+
+    fill puts a command's own files (of those named above) into the folder that it is given.
 
     Older results in the folder go away just when the new ones are complete. ScenarioError where
     the folder cannot be written, or is not one of ours.
@@ -63,6 +72,8 @@ def write(
         if html is not None:
             (half / "report.html").write_text(html, encoding="utf-8")
         _fill(half, summary, prediction)
+        if fill is not None:
+            fill(half)
         if whole.exists():
             whole.rename(old)
         try:

@@ -61,12 +61,20 @@ LiveVerifier = Annotated[Upstream | Arithmetic, Field(discriminator="kind")]
 
 
 class Deployment(Model):
-    """A deployment that is not ours, and how its responses say which tier answered."""
+    """A deployment that is not ours, and how its responses say which tier answered.
 
-    host: str
+    For `fallwise check --host`. Needs one of tier_header and tier_from_model.
+    """
+
+    host: str | None = None
+    """Its address, without /v1; --host on the command line goes before it."""
+    model: str = "cascade"
+    """The model that requests ask for."""
     api_key_env: str | None = None
     """The environment variable that holds the key; never the key."""
     tier_header: str | None = None
     """The response header that holds the name of the tier."""
     tier_from_model: dict[str, str] | None = None
-    """The tier's name for each value of the response's `model`."""
+    """The tier's name for each value of the response's `model`; a tier alone is asked by it."""
+    cost_header: str | None = None
+    """The response header that holds the cost of all calls of the request, in USD."""

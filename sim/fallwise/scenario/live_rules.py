@@ -63,7 +63,13 @@ def _secret(name: str | None, at: Key) -> Iterator[Problem]:
 
 def _deployment(deployment: Deployment, names: list[str]) -> Iterator[Problem]:
     where: Key = ("deployment",)
-    yield from _address(deployment.host, (*where, "host"))
+    if deployment.host is not None:
+        yield from _address(deployment.host, (*where, "host"))
+    for name in ("tier_header", "cost_header"):
+        header = getattr(deployment, name)
+        if header is not None and not re.fullmatch(r"[A-Za-z0-9-]+", header):
+            rule = "is no name of a response header"
+            yield Problem(rule, "write it like x-served-by", (*where, name), header)
     yield from _secret(deployment.api_key_env, (*where, "api_key_env"))
     if (deployment.tier_header is None) == (deployment.tier_from_model is None):
         rule = f"{MISSING}; needs one of tier_header and tier_from_model"

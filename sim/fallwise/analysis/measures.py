@@ -1,0 +1,176 @@
+"""What is compared between a prediction and a live run, from inside a deployment and from outside.
+
+From inside the deployment's own stamps say what every tier did. From outside a response says who
+answered and how many tokens it took; the rest is listed as not judged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from fallwise.analysis.sample import FEWEST_BEYOND
+from fallwise.analysis.tally import escalated
+from fallwise.scenario import Scenario
+from fallwise.tables import ACCEPTED, NOT_VISITED, WAITED_OUT, Bools, Floats, OutcomeTable
+
+__all__ = ["HOP_S", "TIME", "Measure", "from_inside", "from_outside", "path_name", "unseen"]
+
+SHARE: Final = 0.01
+"""Tolerance of shares and grades, in points; of the cost, relative."""
+TIME: Final = 0.05
+"""Tolerance of times, relative."""
+HOP_S: Final = 0.002
+"""No time is judged closer than this: timers count whole milliseconds."""
+Column = Callable[[OutcomeTable], Floats]
+
+
+class Measure(NamedTuple):
+    """A ratio of sums over rows, or (q > 0) a quantile of the values where weight is positive.
+
+    The tolerance is `relative` to the prediction, and at least `least`.
+    """
+
+    name: str
+    value: Column
+    weight: Column
+    q: float
+    relative: float
+    least: float
+
+
+def from_inside(
+    scenario: Scenario, predicted: OutcomeTable, time: float = TIME
+) -> Iterator[Measure]:
+    """Yield what a deployment with our stamps is judged by; time is the tolerance of times."""
+    yield Measure("cost_usd_mean", _cost, _every, 0, SHARE, 0)
+    yield Measure("quality", _grade, _every, 0, 0, SHARE)
+    yield Measure("answered_share", _answered, _every, 0, 0, SHARE)
+    yield Measure(
+        "escalation_rate", lambda o: _float(escalated(scenario, o.visit)), _every, 0, 0, SHARE
+    )
+    for k, tier in enumerate(scenario.tiers):
+
+        def visits(o: OutcomeTable, k: int = k) -> Floats:
+            return _float(o.visit[:, k] != NOT_VISITED)
+
+        def started(o: OutcomeTable, k: int = k) -> Floats:
+            return _float(o.start_ns[:, k] >= 0)
+
+        def accepted(o: OutcomeTable, k: int = k) -> Floats:
+            return _float(o.visit[:, k] == ACCEPTED)
+
+        def failed(o: OutcomeTable, k: int = k) -> Floats:
+            return _float(o.visit[:, k] >= WAITED_OUT)
+
+        name = f"tiers.{tier.name}."
+        yield Measure(f"{name}hit_share", _hits(k), _every, 0, 0, SHARE)
+        yield Measure(f"{name}accept_share", accepted, visits, 0, 0, SHARE)
+        yield Measure(f"{name}failed_share", failed, visits, 0, 0, SHARE)
+        if tier.kind == "cache" or not visits(predicted).any():
+            continue
+
+        def service_s(o: OutcomeTable, k: int = k) -> Floats:
+            return o.busy_ns[:, k] / 1e9
+
+        def wait_s(o: OutcomeTable, k: int = k) -> Floats:
+            return np.where(o.visit[:, k] != NOT_VISITED, o.wait_s[:, k], 0.0)
+
+        # Waiting is what is left of two large numbers: it is held to the time of the whole visit.
+        stay = float((wait_s(predicted) + service_s(predicted)).sum() / visits(predicted).sum())
+        yield Measure(f"{name}service_s_mean", service_s, started, 0, time, HOP_S)
+        yield Measure(f"{name}wait_s_mean", wait_s, visits, 0, 0, max(HOP_S, time * stay))
+    names = [tier.name for tier in scenario.tiers]
+    yield from _times("", _every, predicted, time)
+    for bits in np.unique(predicted.path).tolist():
+
+        def on(o: OutcomeTable, bits: int = bits) -> Floats:
+            return _float(o.path == bits)
+
+        yield from _times(f"paths.{path_name(names, bits)}.", on, predicted, time)
+
+
+def from_outside(
+    scenario: Scenario, predicted: OutcomeTable, graded: bool, whole_cost: bool, time: float = TIME
+) -> Iterator[Measure]:
+    """Yield what can be judged of a deployment that says no more than who answered.
+
+    graded where the right answers are known; whole_cost where the response says what all calls
+    of the request cost, otherwise only the call that answered is known.
+    """
+    yield Measure("cost_usd_mean" if whole_cost else "answer_usd_mean", _cost, _every, 0, SHARE, 0)
+    if graded:
+        yield Measure("quality", _grade, _every, 0, 0, SHARE)
+    yield Measure("answered_share", _answered, _every, 0, 0, SHARE)
+    for k, tier in enumerate(scenario.tiers):
+        yield Measure(f"tiers.{tier.name}.hit_share", _hits(k), _every, 0, 0, SHARE)
+    yield from _times("", _every, predicted, time)
+    for k, tier in enumerate(scenario.tiers):
+        yield from _times(f"tiers.{tier.name}.", _hits(k), predicted, time)
+
+
+def unseen(scenario: Scenario, seen: Bools, graded: bool, whole_cost: bool) -> list[dict[str, str]]:
+    """Return what is not judged of a deployment seen from outside, and why: measure, why.
+
+    seen is (K,): the tiers that a response can name.
+    """
+    found = []
+    if not whole_cost:
+        why = "only the call that answered is seen, not those of the tiers before it"
+        found.append({"measure": "cost_usd_mean", "why": why})
+    if not graded:
+        why = "the questions have no answers to grade by"
+        found.append({"measure": "quality", "why": why})
+    for tier, named in zip(scenario.tiers, seen, strict=True):
+        name = f"tiers.{tier.name}."
+        if not named:
+            why = "responses do not name it; its answers count for the tier that made them"
+            found.append({"measure": f"{name}hit_share", "why": why})
+        why = "responses do not say who was asked and did not answer"
+        found.append({"measure": f"{name}accept_share", "why": why})
+        why = "responses have no stamps: service, queue and transport are one time"
+        found.append({"measure": f"{name}wait_s_mean", "why": why})
+    return found
+
+
+def path_name(names: list[str], bits: int) -> str:
+    """Return the tiers of a path, bit k set for tier k.
+
+    >>> path_name(["cache", "small", "big"], 0b110)
+    'small>big'
+    """
+    return ">".join(name for k, name in enumerate(names) if bits >> k & 1)
+
+
+def _times(where: str, on: Column, predicted: OutcomeTable, time: float) -> Iterator[Measure]:
+    for q in (0.5, 0.95, 0.99):
+        if on(predicted).sum() * (1 - q) >= FEWEST_BEYOND:
+            label = f"{where}sojourn_s_p{round(100 * q)}"
+            yield Measure(label, lambda o: o.sojourn_s, on, q, time, HOP_S)
+
+
+def _hits(k: int) -> Column:
+    return lambda o: _float(o.hit_tier == k)
+
+
+def _every(o: OutcomeTable) -> Floats:
+    return np.ones(len(o))
+
+
+def _answered(o: OutcomeTable) -> Floats:
+    return _float(o.hit_tier >= 0)
+
+
+def _cost(o: OutcomeTable) -> Floats:
+    return _float(o.cost_usd)
+
+
+def _grade(o: OutcomeTable) -> Floats:
+    return _float(o.correct)
+
+
+def _float(column: Any) -> Floats:
+    assert column is not None
+    return np.asarray(column, np.float64)

@@ -1,0 +1,114 @@
+"""Each tier alone and unloaded: what it takes, how good it is, whether its scores are calibrated.
+
+A deployment is asked for every tier by itself, one request at a time, for other requests than those
+that it is judged by.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from fallwise.analysis.calibration import ece
+from fallwise.analysis.judge import judge
+from fallwise.analysis.live import Drive
+from fallwise.analysis.measures import HOP_S, TIME, Measure
+from fallwise.scenario import Scenario
+from fallwise.scenario.laws import Empirical
+from fallwise.tables import Floats, OutcomeTable, RequestTable
+
+__all__ = ["as_profiled", "profile", "scores_of"]
+
+Summary = dict[str, Any]
+
+
+def profile(
+    scenario: Scenario,
+    alone: Sequence[int],
+    requests: RequestTable,
+    outcomes: OutcomeTable,
+    scores: Floats,
+    chance: np.random.Generator,
+    *,
+    graded: bool,
+) -> tuple[list[Summary], list[Summary]]:
+    """Return what is known of each tier in `alone`, and rows: stated against measured.
+
+    The tables have equally many rows for each of these tiers, one tier after the other. requests
+    holds what the scenario states; scores are (n,), NaN where none was said.
+    """
+    each = len(requests) // max(1, len(alone))
+    tiers: list[Summary] = []
+    rows: list[Summary] = []
+    for at, k in enumerate(alone):
+        mine = slice(at * each, (at + 1) * each)
+        found, says = outcomes.take(mine), requests.take(mine)
+        name, done = scenario.tiers[k].name, found.hit_tier == k
+        took_s, says_s = found.busy_ns[done, k] / 1e9, says.service_ns[done, k] / 1e9
+        hop_s = float(np.clip(np.median(took_s - says_s), 0, HOP_S)) if done.any() else 0.0
+        stated = replace(
+            found, busy_ns=says.service_ns + round(hop_s * 1e9), correct=says.correct[:, k]
+        )
+        measures = [_service(name, k)] + ([_accuracy(name, k)] if graded else [])
+        rows += judge(measures, stated, found, None, chance)
+        assert found.correct is not None
+        scored = done & ~np.isnan(scores[mine])
+        grade = found.correct[scored]
+        tiers.append(
+            {
+                "name": name,
+                "requests": each,
+                "failed": int((~done).sum()),
+                "service_s_mean": float(took_s.mean()) if done.any() else None,
+                "service_s_p50": float(np.median(took_s)) if done.any() else None,
+                "stated_s_p50": float(np.median(says_s)) if done.any() else None,
+                "hop_s": hop_s,
+                "accuracy": float(found.correct[done].mean()) if graded and done.any() else None,
+                "stated_accuracy": float(says.correct[:, k].mean()),
+                "score_mean": float(scores[mine][scored].mean()) if scored.any() else None,
+                "ece": ece(scores[mine][scored], grade) if graded and scored.any() else None,
+            }
+        )
+    return tiers, rows
+
+
+def scores_of(drive: Drive) -> Floats:
+    """Return (n,) the scores that the responses say; NaN where they say none."""
+    said = (found.get("x-fallwise-score") for found in drive.headers)
+    return np.array([np.nan if score is None else float(score) for score in said])
+
+
+def as_profiled(scenario: Scenario, alone: Sequence[int], outcomes: OutcomeTable) -> Scenario:
+    """Return the scenario with the times that the tiers took alone, in the place of its own."""
+    each = len(outcomes) // max(1, len(alone))
+    tiers = list(scenario.tiers)
+    for at, k in enumerate(alone):
+        found = outcomes.take(slice(at * each, (at + 1) * each))
+        took_s = (found.busy_ns[found.hit_tier == k, k] / 1e9).tolist()
+        if took_s:
+            law = Empirical(kind="empirical", values_s=took_s)
+            tiers[k] = tiers[k].model_copy(update={"service": law})
+    return scenario.model_copy(update={"tiers": tiers}).placed_in(scenario.folder)
+
+
+def _service(name: str, k: int) -> Measure:
+    return Measure(
+        f"profile.{name}.service_s_mean",
+        lambda o: o.busy_ns[:, k] / 1e9,
+        lambda o: (o.hit_tier == k).astype(np.float64),
+        0,
+        TIME,
+        HOP_S,
+    )
+
+
+def _accuracy(name: str, k: int) -> Measure:
+    def grade(o: OutcomeTable) -> Floats:
+        assert o.correct is not None
+        return o.correct.astype(np.float64)
+
+    label = f"profile.{name}.accuracy"
+    return Measure(label, grade, lambda o: (o.hit_tier == k).astype(np.float64), 0, 0, 0.01)

@@ -1,0 +1,395 @@
+"""The phases of a check: lay out the requests, profile, predict, drive, judge."""
+
+from __future__ import annotations
+
+import json
+import math
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fallwise import __version__
+from fallwise.analysis.judge import culprits, culprits_from_outside, doubts, judge, verdict
+from fallwise.analysis.live import Drive, graded, outcomes_of, read_drive
+from fallwise.analysis.measures import from_inside, from_outside, unseen
+from fallwise.analysis.money import call_usd
+from fallwise.analysis.outside import from_responses, nameable, seen_of
+from fallwise.analysis.profile import as_profiled, profile, scores_of
+from fallwise.analysis.prompts import Prompts, asked_by
+from fallwise.analysis.settle import settle
+from fallwise.cli import bundled
+from fallwise.draw import draw, stream
+from fallwise.engines import plan, simulate
+from fallwise.errors import CheckError, Problem
+from fallwise.policies import decide
+from fallwise.scenario import Scenario
+from fallwise.scenario.live import Deployment
+from fallwise.tables import ANSWERED, OutcomeTable, RequestTable
+
+CENT = 0.01
+"""USD: the gateway's bill and the stub's ledger may not be so far apart."""
+
+__all__ = ["Judged", "Target", "dearest_usd", "judged", "layout"]
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is checked, and how.
+
+    alone maps tiers to the model by which each can be asked alone; deployment is None where the
+    deployment is our gateway, which says in headers what happened inside. each is the requests of
+    the profile for each tier, time the tolerance of times, max_usd None without limit.
+    """
+
+    scenario: Scenario
+    alone: dict[int, str]
+    deployment: Deployment | None
+    prompts: Prompts | None
+    each: int
+    drives: int
+    time: float
+    profiled: bool
+    max_usd: float | None
+
+    @property
+    def profile_rows(self) -> int:
+        """Return how many requests the profile has: the first rows of the layout."""
+        return self.each * len(self.alone)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The summary of a check, and the tables that it is made of; rows are the same requests."""
+
+    summary: dict[str, Any]
+    requests: RequestTable
+    predicted: OutcomeTable
+    measured: OutcomeTable
+
+
+def layout(scenario: Scenario, target: Target) -> RequestTable:
+    """Return all requests: for each tier alone the same first ones, then those of the drives."""
+    each = target.each if target.alone else 0
+    drawn = draw(scenario, n=each + scenario.run.requests)
+    if len(drawn) <= each:
+        rule = f"has {len(drawn)} requests, and the profile takes {each}"
+        raise CheckError(Problem(rule, "give a smaller --profile", ("answers", "sample")))
+    rows = np.concatenate([_rows(target), np.arange(each, len(drawn))])
+    arrival = np.maximum(drawn.arrival_ns[rows] - drawn.arrival_ns[each], 0)
+    arrival[: target.profile_rows] = 0
+    return replace(drawn.take(rows), arrival_ns=arrival)
+
+
+def _rows(target: Target) -> Any:
+    return np.tile(np.arange(target.each), len(target.alone))
+
+
+def dearest_usd(scenario: Scenario, requests: RequestTable) -> float:
+    """Return the most that one of the requests can cost: a call of every tier and their judges."""
+    calls = np.zeros(len(requests))
+    for k, tier in enumerate(scenario.tiers):
+        calls += call_usd(tier, requests, k)
+        calls += tier.verifier.usd_per_request if tier.verifier else 0.0
+    return float(calls.max()) + (scenario.router.usd_per_request if scenario.router else 0.0)
+
+
+def judged(
+    target: Target,
+    host: str,
+    stub: str | None,
+    home: Path,
+    tell: Callable[[str], None],
+    *,
+    stubbed: bool = False,
+) -> Judged:
+    """Profile and drive a deployment, and return what was found. Files go to the folder home.
+
+    stub is where the bundled stub keeps its ledger; stubbed where it plays every tier.
+    """
+    scenario, first = target.scenario, target.profile_rows
+    table = layout(scenario, target)
+    runs = _Runs(target, host, home, table)
+    profiled: tuple[list[Any], list[Any]] = [], []
+    predicts, transport_s = scenario, 0.0
+    if first:
+        tell("profile: each tier alone")
+        drive = runs.run("profile", 0, first, ["--one-by-one"])
+        head = table.take(slice(0, len(drive.request)))
+        outcomes, known = runs.outcomes(head, drive, 0)
+        if not (outcomes.status == ANSWERED).any():
+            rule = f"answered no request of the profile ({_statuses([drive])})"
+            remedy = "see that it takes the key and knows the models"
+            raise CheckError(Problem(rule, remedy, value=host))
+        chance = stream(scenario.run.seed, "profile")
+        scores = scores_of(drive)
+        profiled = profile(
+            scenario, list(target.alone), head, outcomes, scores, chance, graded=known
+        )
+        if target.deployment is None:
+            transport_s = float(np.nanmedian(drive.transport_s))
+        if target.profiled:
+            predicts = as_profiled(scenario, list(target.alone), outcomes)
+    drives = []
+    for r in range(target.drives):
+        tell(f"drive {r + 1} of {target.drives}")
+        drives.append(runs.run(f"drive{r}", first, len(table), runs.kept(r)))
+    sent = min(len(drive.request) for drive in drives)
+    if sent < 2:
+        raise CheckError(Problem("no request could be paid", "give a higher --max-usd"))
+    drives = [_head(drive, sent) for drive in drives]
+    tell("predict and judge")
+    served = table if predicts is scenario else layout(predicts, target)
+    # What a scenario says of a deployment that is not ours is the time that its client sees.
+    fold = not target.profiled and target.deployment is None
+    hops = {t["name"]: t["hop_s"] for t in profiled[0]} if fold else {}
+    requests = served.take(slice(first, first + sent))
+    predicted = _predicted(predicts, requests, hops, transport_s)
+    found = _found(runs, requests, predicted, drives, profiled)
+    found.summary["findings"] += _findings(target, drives, hops, transport_s)
+    summary = found.summary | {"transport_s_p50": transport_s, "hop_s": hops}
+    summary |= _money(target, runs, stub, stubbed)
+    if summary["verdict"] != "differ" and summary["billing_differs"]:
+        summary["verdict"] = "differ"
+    return replace(found, summary=summary)
+
+
+class _Runs:
+    """The drives of a check, one after the other, on one budget."""
+
+    def __init__(self, target: Target, host: str, home: Path, table: RequestTable):
+        self.target, self.host, self.home, self.table = target, host, home, table
+        self.spent_usd, self.driven = 0.0, list[Drive]()
+        self.asked: Any = None
+        if target.prompts is not None:
+            scenario, each = target.scenario, target.each if target.alone else 0
+            n = each + len(table) - target.profile_rows
+            asked = asked_by(scenario, target.prompts, scenario.run.seed, n)
+            self.asked = asked[np.concatenate([_rows(target), np.arange(each, n)])]
+
+    def run(self, name: str, first: int, last: int, options: list[str]) -> Drive:
+        """Drive some rows of the table, and return what the client saw."""
+        target, deployment = self.target, self.target.deployment
+        # Every drive meets an empty cache: its keys are its own.
+        salt = np.int64(uuid.uuid4().int >> 66)
+        file, rows = self.home / f"{name}.requests.parquet", self.home / f"{name}.rows.parquet"
+        replace(self.table, key=self.table.key ^ salt).save(file)
+        options = [*options, "--first", str(first), "--last", str(last)]
+        options += ["--bodies-file", str(self._bodies()), "--keep-replies"]
+        if deployment is not None:
+            options += ["--foreign"]
+            options += ["--tier-header", deployment.tier_header or ""]
+            options += ["--cost-header", deployment.cost_header or ""]
+            options += ["--api-key-env", deployment.api_key_env or ""]
+        if target.max_usd is not None:
+            options += ["--budget-file", str(self._budget())]
+        bundled.drive(self.host, file, rows, options)
+        drive = read_drive(rows)
+        self.spent_usd += float(drive.facts["spent_usd"])
+        self.driven.append(drive)
+        if deployment is None and not drive.said.any():
+            rule = "does not say which tier answered"
+            remedy = "add deployment to the scenario: a tier_header, or tier_from_model"
+            raise CheckError(Problem(rule, remedy, value=self.host))
+        return drive
+
+    def kept(self, r: int) -> list[str]:
+        """Return the options by which Locust keeps its own statistics of the first drive."""
+        own = self.home / "locust"
+        own.mkdir(exist_ok=True)
+        return [] if r else ["--csv", str(own / "locust"), "--html", str(own / "locust.html")]
+
+    def outcomes(self, requests: RequestTable, drive: Drive, first: int) -> tuple[Any, bool]:
+        """Return what happened to a drive's requests, and whether the grades are known."""
+        scenario, deployment = self.target.scenario, self.target.deployment
+        if deployment is None:
+            found = outcomes_of(scenario, requests, drive, first)
+        else:
+            found = from_responses(scenario, deployment, requests, drive, first)
+        prompts = self.target.prompts
+        if prompts is None:
+            return found, deployment is None
+        if not prompts.graded:
+            return found, False
+        right = [prompts.answers[j] or "" for j in self.asked[first : first + len(requests)]]
+        return graded(drive, right, found), True
+
+    def _bodies(self) -> Path:
+        target, file = self.target, self.home / "bodies.jsonl"
+        if file.exists():
+            return file
+        whole = target.deployment.model if target.deployment else "cascade"
+        models = list(target.alone.values())
+        with file.open("w", encoding="utf-8") as lines:
+            for i in range(len(self.table)):
+                model = models[i // target.each] if i < target.profile_rows else whole
+                messages: Any = [{"role": "user", "content": f"request {i}"}]
+                if target.prompts is not None:
+                    messages = target.prompts.messages[self.asked[i]]
+                lines.write(json.dumps({"model": model, "messages": messages}) + "\n")
+        return file
+
+    def _budget(self) -> Path:
+        """Write what is left to spend, and the prices of the way up to each tier."""
+        target, file = self.target, self.home / "budget.json"
+        deployment, prices, way = target.deployment, {}, np.zeros(3)
+        for k, tier in enumerate(target.scenario.tiers):
+            per_token = np.array([tier.prompt_usd_per_mtok, tier.output_usd_per_mtok]) / 1e6
+            judge_usd = tier.verifier.usd_per_request if tier.verifier else 0.0
+            way = way + np.array([tier.usd_per_request + judge_usd, *per_token])
+            prices[tier.name] = way.tolist()
+            for model, name in ((deployment and deployment.tier_from_model) or {}).items():
+                if name == tier.name:
+                    prices[model] = way.tolist()
+            if k in target.alone:
+                prices.setdefault(target.alone[k], way.tolist())
+        rules = {
+            "limit_usd": (target.max_usd or 0.0) - self.spent_usd,
+            "dearest_usd": dearest_usd(target.scenario, self.table),
+            "prices": prices,
+        }
+        file.write_text(json.dumps(rules), encoding="utf-8")
+        return file
+
+
+def _head(drive: Drive, n: int) -> Drive:
+    columns = ("request", "scheduled_ns", "sent_ns", "end_ns", "http_status", "headers", "replies")
+    return replace(drive, **{name: getattr(drive, name)[:n] for name in columns})
+
+
+def _found(
+    runs: _Runs,
+    requests: RequestTable,
+    predicted: OutcomeTable,
+    drives: list[Drive],
+    profiled: tuple[list[Any], list[Any]],
+) -> Judged:
+    target, scenario, deployment = runs.target, runs.target.scenario, runs.target.deployment
+    tables, known = [], False
+    for drive in drives:
+        outcomes, known = runs.outcomes(requests, drive, target.profile_rows)
+        tables.append(outcomes)
+    not_judged: list[dict[str, str]] = []
+    if deployment is None:
+        measures = from_inside(scenario, predicted, target.time)
+    else:
+        costed = deployment.cost_header is not None
+        predicted = seen_of(scenario, deployment, requests, predicted)
+        measures = from_outside(scenario, predicted, known, costed, target.time)
+        not_judged = unseen(scenario, nameable(scenario, deployment), known, costed)
+    again = tables[1] if len(tables) > 1 else None
+    rows = judge(measures, predicted, tables[0], again, stream(scenario.run.seed, "check"))
+    tiers, alone = profiled
+    blamed = culprits(scenario, rows)
+    if deployment is not None:
+        blamed = culprits_from_outside(scenario, rows, alone)
+    lost = [int((d.http_status == 0 if deployment else ~d.said).sum()) for d in drives]
+    why = list(dict.fromkeys(said for drive in drives for said in doubts(drive)))
+    summary = {
+        "scenario": scenario.name,
+        "command": "check",
+        "seed": scenario.run.seed,
+        "version": __version__,
+        "host": runs.host,
+        "verdict": verdict(rows, why, sum(lost)),
+        "doubts": why,
+        "culprits": blamed,
+        "findings": [],
+        "rows": rows,
+        "not_judged": not_judged,
+        "profile": {"tiers": tiers, "rows": alone, "predicted_from_it": target.profiled},
+        **_pace(drives[0]),
+        "lost": sum(lost),
+        "tiers": [{"name": tier.name, "kind": tier.kind} for tier in scenario.tiers],
+        "assumptions": [item.model_dump() for item in scenario.assumptions],
+    }
+    return Judged(summary, requests, predicted, tables[0])
+
+
+def _predicted(
+    scenario: Scenario, requests: RequestTable, hops: dict[str, float], transport_s: float
+) -> OutcomeTable:
+    """Return the prediction, as a client sees it that is transport_s away."""
+    service_ns = requests.service_ns.copy(order="F")
+    for name, hop_s in hops.items():
+        service_ns[:, scenario.index(name)] += round(hop_s * 1e9)
+    decisions = decide(scenario, requests)
+    slowed = replace(requests, service_ns=service_ns)
+    outcomes = simulate(plan(scenario), slowed, decisions)
+    settled = settle(scenario, requests, decisions, outcomes)
+    return replace(settled, end_ns=settled.end_ns + round(transport_s * 1e9))
+
+
+def _findings(
+    target: Target, drives: list[Drive], hops: dict[str, float], transport_s: float
+) -> list[str]:
+    found = []
+    hops = {name: hop_s for name, hop_s in hops.items() if hop_s > 0}
+    if hops and target.deployment is None:
+        said = ", ".join(f"{name} {1e3 * hop_s:.1f} ms" for name, hop_s in hops.items())
+        found.append(
+            f"The way to each tier was measured and is part of the prediction ({said}): a fault "
+            "that adds no more than 2 ms to a call is not seen."
+        )
+    if target.profiled:
+        found.append(
+            "The prediction takes each tier's time as it was alone, not as the scenario states it."
+        )
+    if target.deployment is None:
+        found.append(f"Client and gateway are {1e3 * transport_s:.1f} ms apart, there and back.")
+    if any((drive.http_status != 200).any() for drive in drives):
+        found.append(f"Not everything was answered: {_statuses(drives)}.")
+    if any(drive.facts["stopped"] for drive in drives):
+        found.append(
+            f"Stopped after {len(drives[0].request)} requests, so as not to spend more than "
+            f"{target.max_usd:g} USD; those are judged."
+        )
+    return found
+
+
+def _statuses(drives: list[Drive]) -> str:
+    """Return how often each HTTP status came, in words; 0 is no connection."""
+    codes, counts = np.unique(
+        np.concatenate([drive.http_status for drive in drives]), return_counts=True
+    )
+    return ", ".join(f"HTTP {code}: {n}" for code, n in zip(codes, counts, strict=True))
+
+
+def _pace(drive: Drive) -> dict[str, Any]:
+    def rate_rps(at_ns: Any) -> float:
+        return float((len(at_ns) - 1) / max(1e-9, (at_ns.max() - at_ns.min()) / 1e9))
+
+    return {
+        "offered_rps": rate_rps(drive.scheduled_ns),
+        "achieved_rps": rate_rps(drive.sent_ns),
+        "send_lag_s_p99": float(np.quantile(drive.send_lag_s, 0.99)),
+        "requests": len(drive.request),
+    }
+
+
+def _money(target: Target, runs: _Runs, stub: str | None, stubbed: bool) -> dict[str, Any]:
+    """Return what was spent; with the stub, its ledger and the gateway's bill side by side."""
+    found: dict[str, Any] = {"billing_differs": False}
+    if target.deployment is not None:
+        return found | {"spent_usd": runs.spent_usd if target.max_usd is not None else None}
+    told = [h for drive in runs.driven for h in drive.headers if "x-fallwise-cost-usd" in h]
+    found["billed_usd"] = math.fsum(float(h["x-fallwise-cost-usd"]) for h in told)
+    if stub is None:
+        return found
+    from urllib.request import urlopen
+
+    with urlopen(f"{stub}/ledger", timeout=60) as response:
+        ledger = json.load(response)
+    found |= {"ledger_usd": float(ledger["usd"]), "ledger_calls": len(ledger["calls"])}
+    # What judges, router and cache cost is the gateway's own, and stands in no ledger of a stub.
+    tiers, router = target.scenario.tiers, target.scenario.router
+    own = [tier.usd_per_request for tier in tiers if tier.kind == "cache"]
+    own += [tier.verifier.usd_per_request for tier in tiers if tier.verifier]
+    own += [router.usd_per_request] if router else []
+    partial = any("x-fallwise-cost-partial" in h for h in told)
+    if stubbed and not any(own) and not partial:
+        found["billing_differs"] = abs(found["billed_usd"] - found["ledger_usd"]) >= CENT
+    return found
