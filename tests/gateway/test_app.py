@@ -273,3 +273,21 @@ def test_the_api_key_goes_to_its_upstream_and_nowhere_else(
 def test_a_tier_that_nobody_answers_for_is_said_before_the_start() -> None:
     with pytest.raises(ScenarioError, match=r"tiers\[1\]\.live: nothing answers for this tier"):
         application(scenario_of([{**SMALL, "live": {"kind": "invoices", "model": "svc"}}, BIG]))
+
+
+def test_a_request_for_one_tier_is_answered_by_it_alone_and_judged_by_nobody() -> None:
+    async def main() -> None:
+        async with live(scenario_of([CACHE, {**SMALL, "threshold": 1.0}, BIG], n=10)) as it:
+            for _ in range(2):
+                status, headers, body = await it.ask(0, model="small")
+                assert (status, body["model"]) == (200, "small")
+                assert headers["x-fallwise-path"] == "small"
+                assert float(headers["x-fallwise-cost-usd"]) == 0.001
+            status, headers, _ = await it.ask(0, model="cascade")
+            assert headers["x-fallwise-path"] == "cache,small,big"
+            assert headers["x-fallwise-cache"] == "miss"
+            stub = it.stub
+            stub.faults["big"] = {"refuse": True}
+            assert (await it.ask(1, model="big"))[0] == 502
+
+    asyncio.run(main())

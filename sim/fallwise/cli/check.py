@@ -285,7 +285,7 @@ def _written(folder: Path, judged: Judged, home: Path) -> None:
         judged.measured.save(folder / "measured.parquet")
         shutil.copy(home / "drive0.rows.parquet", folder / "rows.parquet")
         shutil.copytree(home / "locust", folder / "locust")
-        (folder / "figures").mkdir()
+        (folder / "figures").mkdir(exist_ok=True)
         figure = plots.predicted_and_measured(judged.summary, judged.predicted, judged.measured)
         for suffix in (".png", ".svg"):
             plots.save(figure, folder / "figures" / f"check{suffix}")

@@ -293,6 +293,7 @@ def _found(
         "command": "check",
         "seed": scenario.run.seed,
         "version": __version__,
+        "engine": "compiled",
         "host": runs.host,
         "verdict": verdict(rows, why, sum(lost)),
         "doubts": why,
