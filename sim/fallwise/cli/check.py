@@ -290,7 +290,7 @@ def _written(folder: Path, judged: Judged, home: Path) -> None:
         for suffix in (".png", ".svg"):
             plots.save(figure, folder / "figures" / f"check{suffix}")
 
-    report.write(folder, judged.summary, None, fill)
+    report.write(folder, judged.summary, None, fill=fill)
 
 
 def show(summary: dict[str, Any], folder: Path | None) -> None:
