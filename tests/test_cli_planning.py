@@ -106,3 +106,14 @@ def test_compare_of_two_scenarios_takes_the_first_as_the_base(folder: Path) -> N
 def test_a_router_that_is_only_supposed_is_called_an_assumption() -> None:
     found = json.loads(asked("compare", "s.yaml", "--json").stdout)
     assert "router.auroc" in [item["key"] for item in found["assumptions"]]
+
+
+def test_paths_are_those_of_one_scenario(folder: Path) -> None:
+    with pytest.raises(FallwiseError, match="paths are those of one scenario"):
+        asked("compare", "s.yaml", "s.yaml", "--paths")
+    assert not (folder / "results").exists()
+    words = asked("compare", "s.yaml", "--paths").stdout
+    assert "frontier-only: no bound, because big has" in words
+    assert "agreement: it needs two tiers before the frontier" in words
+    drawn = folder / "results" / "asked-compare" / "figures"
+    assert (drawn / "latency-budget.png").stat().st_size > 10_000

@@ -1,12 +1,13 @@
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from fallwise.analysis.compare import differences, seconds_by_path, worst_case_s
+from fallwise.analysis.compare import differences
 from fallwise.analysis.predict import predict
 from fallwise.errors import ScenarioError
 from fallwise.planning.paths import ways
-from fallwise.scenario import Scenario, override, parse
+from fallwise.scenario import Scenario, override, parse, read
 
 
 def cascade(**values: Any) -> Scenario:
@@ -60,37 +61,74 @@ def test_other_requests_cannot_be_compared() -> None:
         differences([("a", predict(cascade())), ("b", predict(other))])
 
 
-def test_the_seconds_of_a_path_add_up() -> None:
-    for row in seconds_by_path(predict(cascade())):
-        parts = sum(part["queue_s"] + part["service_s"] for part in row["tiers"])
-        assert parts + row["other_s"] == pytest.approx(row["sojourn_s_mean"])
-    alone = next(r for r in seconds_by_path(predict(cascade())) if r["path"] == ["small"])
-    assert alone["tiers"][0]["service_s"] == pytest.approx(0.5)
-
-
-def test_no_request_takes_longer_than_the_worst_case() -> None:
-    busy = cascade(**{"traffic.arrivals.rate_rps": 16})
-    worst = worst_case_s(busy)
-    assert worst == pytest.approx(2.5 + 3.5 + 5)
-    assert predict(busy).outcomes.sojourn_s.max() <= worst
-    assert worst_case_s(override(busy, {"tiers.big.timeout_s": None})) is None
-
-
 def test_the_ways_are_those_that_the_tiers_allow() -> None:
-    found = dict(ways(cascade()))
+    found, impossible = ways(cascade())
+    by_name = {way.name: way.prediction for way in found}
     names = ["sequence", "sequence with tight timeout", "router", "agreement", "frontier-only"]
-    assert list(found) == names
-    sequence, routed = found["sequence"].outcomes, found["router"].outcomes
+    assert list(by_name) == names and not impossible
+    sequence, routed = by_name["sequence"].outcomes, by_name["router"].outcomes
     share = (sequence.visit[:, 2] != 0).mean()
     # A binomial share of 20,000 requests, beside its expectation: four standard errors.
     assert (routed.visit[:, 2] != 0).mean() == pytest.approx(share, abs=0.02)
     assert (routed.visit[:, 1] == 0).all()
-    both = found["agreement"].outcomes.visit
+    both = by_name["agreement"].outcomes.visit
     assert ((both[:, 0] != 0) == (both[:, 1] != 0)).all()
-    assert set(found["frontier-only"].outcomes.path.tolist()) == {4}
+    assert set(by_name["frontier-only"].outcomes.path.tolist()) == {4}
 
 
-def test_two_tiers_have_no_agreement_to_try() -> None:
+def test_a_tight_timeout_lets_nineteen_of_twenty_answers_through() -> None:
+    wide = override(
+        cascade(),
+        {"tiers.small.service": {"kind": "exponential", "mean_s": 0.5}, "tiers.small.replicas": 90},
+    )
+    found, _ = ways(wide)
+    tight = next(way for way in found if way.name == "sequence with tight timeout")
+    # -ln(0.05) / 2 s, from 20,000 draws: five standard errors of a p95 (Var = q(1 - q) / n f^2).
+    limit = tight.prediction.scenario.tiers[0].timeout_s
+    assert limit == pytest.approx(-np.log(0.05) / 2, abs=5 * 0.5 * np.sqrt(0.95 / 0.05 / 20_000))
+    assert f"small.timeout_s = {limit:.3g}" in tight.how
+
+
+def test_ways_that_are_not_possible_say_why() -> None:
     data = cascade().model_dump(exclude_unset=True)
     del data["tiers"][1]
-    assert "agreement" not in dict(ways(parse(data)))
+    data["tiers"][0]["timeout_s"] = 0.4
+    _, impossible = ways(parse(data))
+    assert impossible["agreement"] == "it needs two tiers before the frontier"
+    assert "small's own timeout_s, 0.4" in impossible["sequence with tight timeout"]
+    del data["tiers"][0]
+    found, impossible = ways(parse(data))
+    assert {way.name for way in found} == {"sequence", "frontier-only"}
+    assert impossible.keys() == {"sequence with tight timeout", "router", "agreement"}
+
+
+def test_a_scenario_with_a_router_is_compared_with_its_sequence() -> None:
+    router = {"auroc": 0.8, "about": "small", "cuts": [0.3], "starts": ["big", "small"]}
+    found, _ = ways(override(cascade(), {"router": router}))
+    by_name = {way.name: way.prediction for way in found}
+    assert list(by_name)[:2] == ["as written", "sequence"]
+    assert by_name["sequence"].scenario.router is None
+    assert by_name["router"].scenario.tiers[0].threshold is None
+    assert by_name["router"].scenario.router == by_name["as written"].scenario.router
+
+
+def test_a_table_that_is_asked_again_widens_the_difference() -> None:
+    path = Path(__file__).parents[1] / "scenarios" / "invoices.yaml"
+    found = []
+    for name in ("rule_check_digit", "rule_sum"):
+        changes = {"tiers.naive-bayes.verifier.column": name, "run.requests": 40_000}
+        found.append((name, predict(read(path, changes))))
+    quality = differences(found)[0]["quality"]
+    # 2,000 invoices of the split: no surer than a share of them that changed, as a binomial.
+    changed = abs(quality["value"])
+    least = 1.96 * np.sqrt(changed * (1 - changed) / 4_000)
+    assert quality["high"] - quality["low"] > 1.2 * least
+
+
+def test_wrong_answers_enter_the_difference_at_their_stakes() -> None:
+    staked = cascade(**{"traffic.segments": [{"name": "all", "wrong_answer_usd": 2.0}]})
+    surer = override(staked, {"tiers.small.threshold": 0.9})
+    found = differences([("a", predict(staked)), ("b", predict(surer))])[0]
+    # Nobody times out here, so every wrong answer is shipped.
+    expected = found["cost_usd_mean"]["value"] - 2.0 * found["quality"]["value"]
+    assert found["cost_with_wrong_answers_usd_mean"]["value"] == pytest.approx(expected)

@@ -1,124 +1,134 @@
-"""Candidates on the same requests, paired; and where the seconds went."""
+"""Candidates on the same requests, paired."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
-from fallwise.analysis.intervals import Estimate, paired, paired_quantile
+from fallwise.analysis.intervals import BATCHES, Paired, batch_ratio, paired, paired_quantile
 from fallwise.analysis.money import rent_usd
 from fallwise.analysis.predict import Prediction
-from fallwise.analysis.sample import warmup
+from fallwise.analysis.sample import enough, warmup
+from fallwise.draw import questions
 from fallwise.errors import Problem, ScenarioError
-from fallwise.scenario import Scenario
-from fallwise.tables import NOT_VISITED, Floats
+from fallwise.tables import Floats, Int64s
 
-__all__ = ["differences", "seconds_by_path", "worst_case_s"]
+__all__ = ["common_warmup", "differences"]
+
+QUANTILES: Final = {"p95": 0.95, "p99": 0.99, "p999": 0.999}
 
 
-def differences(candidates: Sequence[tuple[str, Prediction]]) -> list[dict[str, Any]]:
-    """Return what each candidate has more than the first: dollars, quality, seconds at p99.
+def common_warmup(candidates: Sequence[tuple[str, Prediction]]) -> list[int]:
+    """Return for each run how many of its first requests to leave out: the most of any candidate.
 
-    Row i of all is the same request, so the chance that they share drops out of the difference;
-    variance_reduction says how many times the requests two independent runs would have needed.
-    ScenarioError where their requests are not the same.
+    ScenarioError where the candidates' requests are not the same.
     """
     (first, base), *others = candidates
     for name, other in others:
-        if not np.array_equal(base.requests.arrival_ns, other.requests.arrival_ns):
+        if len(base.runs) != len(other.runs) or not all(
+            np.array_equal(a.requests.arrival_ns, b.requests.arrival_ns)
+            for a, b in zip(base.runs, other.runs, strict=True)
+        ):
             rule = f"does not have the same requests as {first}"
             remedy = "compare scenarios with the same traffic, run.requests and seed"
             raise ScenarioError(Problem(rule, remedy, ("traffic",), name))
-    cut = max(warmup(prediction)[0] for _, prediction in candidates)
-    return [_difference(name, other, first, base, cut) for name, other in others]
+    cuts = [warmup(prediction) for _, prediction in candidates]
+    return [max(of_run) for of_run in zip(*cuts, strict=True)]
 
 
-def _difference(name: str, a: Prediction, other: str, b: Prediction, cut: int) -> dict[str, Any]:
-    cost = paired(_cost_usd(a, cut), _cost_usd(b, cut))
-    quality = paired(_correct(a, cut), _correct(b, cut))
-    mine, theirs = (x.outcomes.sojourn_s[cut:] for x in (a, b))
-    found: dict[str, Any] = {"a": name, "b": other}
-    for measure, pair in (
-        ("cost_usd_mean", cost),
-        ("quality", quality),
-        ("sojourn_s_mean", paired(mine, theirs)),
-        ("sojourn_s_p99", paired_quantile(mine, theirs, 0.99)),
+def differences(candidates: Sequence[tuple[str, Prediction]]) -> list[dict[str, Any]]:
+    """Return what each candidate has more than the first: dollars, quality, seconds.
+
+    Row i of all is the same request, so the chance that they share drops out of the difference;
+    variance_reduction says how many times the requests two independent runs would have needed.
+    Where a table's questions come again, no interval is narrower than other questions would make
+    it. A quantile that too few requests lie beyond is None.
+    """
+    cuts = common_warmup(candidates)
+    (first, base), *others = candidates
+    question = _questions(base, cuts)
+    return [
+        {"a": name, "b": first} | _difference(other, base, cuts, question) for name, other in others
+    ]
+
+
+def _difference(
+    a: Prediction, b: Prediction, cuts: Sequence[int], question: Int64s | None
+) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for measure, column in (
+        ("cost_usd_mean", _cost_usd),
+        ("cost_with_wrong_answers_usd_mean", _with_stakes_usd),
+        ("quality", _correct),
+        ("sojourn_s_mean", _sojourn_s),
     ):
-        estimate: Estimate = pair.difference
-        reduction = pair.variance_reduction
-        found[measure] = estimate.dict() | {
-            "variance_reduction": float(reduction) if np.isfinite(reduction) else None
-        }
-    return found
-
-
-def _cost_usd(prediction: Prediction, cut: int) -> Floats:
-    """Return what each measured request cost, with its part of the rent by the clock."""
-    outcomes, scenario = prediction.outcomes, prediction.scenario
-    assert outcomes.cost_usd is not None
-    return np.asarray(outcomes.cost_usd + rent_usd(scenario, outcomes))[cut:]
-
-
-def _correct(prediction: Prediction, cut: int) -> Floats:
-    assert prediction.outcomes.correct is not None
-    return np.asarray(prediction.outcomes.correct[cut:], np.float64)
-
-
-def seconds_by_path(prediction: Prediction, most: int = 6) -> list[dict[str, Any]]:
-    """Return, for the most frequent paths, the mean seconds by tier: queue, service; and the rest.
-
-    `other` is what no tier's queue or server took: the router, verifiers, waits for the slower
-    one of a pair.
-    """
-    outcomes, tiers = prediction.outcomes, prediction.scenario.tiers
-    path, counts = np.unique(outcomes.path, return_counts=True)
-    found = []
-    for bits in path[np.argsort(-counts, kind="stable")][:most].tolist():
-        rows = outcomes.path == bits
-        parts = []
-        for k, tier in enumerate(tiers):
-            there = rows & (outcomes.visit[:, k] != NOT_VISITED)
-            if not there.any():
-                continue
-            wait_s = float(outcomes.wait_s[there, k].sum() / rows.sum())
-            visit_ns = (outcomes.finish_ns[there, k] - outcomes.enter_ns[there, k]).sum()
-            service_s = float(visit_ns / 1e9 / rows.sum()) - wait_s
-            parts.append({"tier": tier.name, "queue_s": wait_s, "service_s": service_s})
-        sojourn_s = float(outcomes.sojourn_s[rows].mean())
-        # Two tiers side by side take their seconds at the same time: the rest is never negative.
-        taken = sum(part["queue_s"] + part["service_s"] for part in parts)  # type: ignore[operator]
-        found.append(
-            {
-                "path": [tier.name for k, tier in enumerate(tiers) if bits >> k & 1],
-                "share": float(rows.mean()),
-                "sojourn_s_mean": sojourn_s,
-                "tiers": parts,
-                "other_s": max(0.0, sojourn_s - taken),
-            }
+        mine, theirs = (
+            np.concatenate([column(r)[c:] for r, c in zip(x.runs, cuts, strict=True)])
+            for x in (a, b)
         )
+        found[measure] = _json(paired(mine, theirs))
+        if question is not None:
+            found[measure] |= _outer(found[measure], mine - theirs, question)
+    mine, theirs = (
+        np.concatenate([_sojourn_s(r)[c:] for r, c in zip(x.runs, cuts, strict=True)])
+        for x in (a, b)
+    )
+    for name, q in QUANTILES.items():
+        known = enough(len(mine), q)
+        found[f"sojourn_s_{name}"] = _json(paired_quantile(mine, theirs, q)) if known else None
     return found
 
 
-def worst_case_s(scenario: Scenario) -> float | None:
-    """Return the longest time that the timeouts allow: their sum; None where a tier has none.
+def _json(pair: Paired) -> dict[str, float | None]:
+    reduction = pair.variance_reduction
+    finite = float(reduction) if np.isfinite(reduction) else None
+    return pair.difference.dict() | {"variance_reduction": finite}
 
-    Verifiers and the router have no timeout: where they take time, there is no bound either.
-    """
-    untimed = [tier.verifier.service for tier in scenario.tiers if tier.verifier]
-    untimed += [scenario.router.service] if scenario.router else []
-    if any(law is not None for law in untimed):
+
+def _questions(prediction: Prediction, cuts: Sequence[int]) -> Int64s | None:
+    """Return which question each measured request asks; None where no table is asked again."""
+    answers = prediction.scenario.answers
+    if answers.source != "replay" or answers.sample == "each_once":
         return None
-    total = 0.0
-    for k, tier in enumerate(scenario.tiers):
-        if tier.kind == "cache":
-            total += tier.lookup_s or 0.0
-        elif tier.timeout_s is None:
-            return None
-        elif tier.agree_with is None:
-            total += tier.timeout_s
-        else:
-            # Side by side with the tier before, the longer of the two counts.
-            total += max(0.0, tier.timeout_s - (scenario.tiers[k - 1].timeout_s or 0.0))
-    return total
+    return np.concatenate(
+        [
+            questions(prediction.scenario, run.seed, len(run.outcomes))[cut:]
+            for run, cut in zip(prediction.runs, cuts, strict=True)
+        ]
+    )
+
+
+def _outer(found: dict[str, Any], difference: Floats, question: Int64s) -> dict[str, Any]:
+    """Return the bounds that hold also those from groups of whole questions."""
+    group = question % BATCHES
+    over, count = np.bincount(group, difference), np.bincount(group)
+    there = count > 0
+    other = batch_ratio(over[there], count[there])
+    if found["low"] is None or not np.isfinite(other.half_width):
+        return {}
+    return {"low": min(found["low"], other.low), "high": max(found["high"], other.high)}
+
+
+def _cost_usd(run: Prediction) -> Floats:
+    """Return what each request cost, with its part of the rent by the clock."""
+    assert run.outcomes.cost_usd is not None
+    return np.asarray(run.outcomes.cost_usd + rent_usd(run.scenario, run.outcomes), np.float64)
+
+
+def _with_stakes_usd(run: Prediction) -> Floats:
+    """Return the same, and what a wrong answer costs where one was shipped."""
+    stakes = np.array([segment.wrong_answer_usd for segment in run.scenario.traffic.segments])
+    shipped = run.outcomes.hit_tier >= 0
+    lost: Floats = shipped * (1 - _correct(run)) * stakes[run.requests.segment]
+    return _cost_usd(run) + lost
+
+
+def _correct(run: Prediction) -> Floats:
+    assert run.outcomes.correct is not None
+    return np.asarray(run.outcomes.correct, np.float64)
+
+
+def _sojourn_s(run: Prediction) -> Floats:
+    return run.outcomes.sojourn_s

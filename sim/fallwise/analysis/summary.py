@@ -27,6 +27,7 @@ means are of all requests after the warm-up, unless a line below says otherwise.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from fallwise import __version__
@@ -49,13 +50,19 @@ SCORED: Final = 100_000
 """Requests from which a score's calibration is taken; more would tell nothing new."""
 
 
-def summarise(prediction: Prediction, command: str = "run", baselines: bool = True) -> Summary:
+def summarise(
+    prediction: Prediction,
+    command: str = "run",
+    baselines: bool = True,
+    cuts: Sequence[int] | None = None,
+) -> Summary:
     """Return the summary of a prediction, ready for JSON.
 
-    The baselines are the cheapest tier and the frontier alone, on the same requests.
+    The baselines are the cheapest tier and the frontier alone, on the same requests. Without the
+    first cuts[r] requests of run r; by default the scenario's warm-up.
     """
     scenario = prediction.scenario
-    cuts = warmup(prediction)
+    cuts = warmup(prediction) if cuts is None else cuts
     sample = collect(prediction, cuts)
     compared: dict[str, Sample] = {}
     grouped = by_question(prediction, cuts, sample)
@@ -215,7 +222,6 @@ def _paths(sample: Sample) -> list[Summary]:
         if name.startswith("path") and name.endswith(".n")
     }
     names = [tier.name for tier in sample.scenario.tiers]
-    quantiles = {at: QUANTILES[at] for at in ("p50", "p95", "p99")}
     return [
         {
             "path": [name for k, name in enumerate(names) if bits >> k & 1],
@@ -223,7 +229,7 @@ def _paths(sample: Sample) -> list[Summary]:
             "share": sample.share(f"path{bits}.n", "n"),
             "cost_usd_mean": sample.ratio(f"path{bits}.cost_usd", f"path{bits}.n"),
             "quality": sample.share(f"path{bits}.correct", f"path{bits}.n"),
-            **_sojourn(sample, f"path{bits}", quantiles),
+            **_sojourn(sample, f"path{bits}", QUANTILES),
         }
         for bits, n in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     ]

@@ -19,9 +19,12 @@ from fallwise.cli.options import (
     placing,
     scenario_of,
 )
+from fallwise.cli.show_compare import show_compared
+from fallwise.errors import Problem, ScenarioError
 
 if TYPE_CHECKING:
-    from fallwise.analysis.predict import Prediction
+    from fallwise.engines.engine import Engine
+    from fallwise.planning.paths import Way
     from fallwise.scenario import Scenario
 
 __all__ = ["compare"]
@@ -37,8 +40,15 @@ Auroc = Annotated[
 ]
 
 
+Paths = Annotated[
+    bool,
+    typer.Option("--paths", help="One scenario's possible paths; the default where there is one."),
+]
+
+
 def compare(
     scenarios: Scenarios,
+    paths: Paths = False,
     tight_timeout_s: Tight = None,
     router_auroc: Auroc = 0.75,
     seed: Seed = None,
@@ -50,29 +60,43 @@ def compare(
 ) -> None:
     """Compare scenarios, or one scenario's possible paths, on the same requests, paired.
 
-    With one scenario: trying in sequence, a tight timeout on the cheap tier, a router, agreement
-    of two cheap models, and the frontier alone, each with its worst case.
+    The paths: trying in sequence, a tight timeout on the cheap tier, a router, agreement of two
+    cheap models, and the frontier alone. For each: cost, quality, waiting, the worst case that
+    its limits allow, and where the seconds went.
     """
     checked = [scenario_of(path, settings, seed, requests) for path in scenarios]
+    if paths and len(checked) > 1:
+        rule, remedy = "paths are those of one scenario", "name one scenario, or leave out --paths"
+        raise ScenarioError(Problem(rule, remedy, value=len(checked), file="--paths"))
     folder = folder_for(out, checked[0], "compare")
     with placing(scenarios[0]):
-        from fallwise.analysis.compare import differences
-        from fallwise.analysis.predict import predict
-        from fallwise.planning.paths import ways
-
-        if len(checked) == 1:
-            candidates = ways(checked[0], None, engine, tight_timeout_s, router_auroc)
-        else:
-            candidates = [(_name(s, checked), predict(s, engine=engine)) for s in checked]
-        found = {
-            "candidates": [_candidate(name, prediction) for name, prediction in candidates],
-            "differences": differences(candidates),
-        }
+        found = _found(checked, engine, tight_timeout_s, router_auroc)
     summary = about(checked[0], "compare", engine) | found
-    if len(checked) == 1 and checked[0].router is None and "router" in dict(candidates):
+    if any("(--router-auroc)" in one["how"] for one in found["candidates"]):
         why = f"{router_auroc:g} is assumed for a router that is not there yet (--router-auroc)"
         summary["assumptions"].append({"key": "router.auroc", "why": why})
-    deliver(summary, folder, as_json, _show)
+    deliver(summary, folder, as_json, show_compared)
+
+
+def _found(
+    scenarios: list[Scenario], engine: Engine, tight_timeout_s: float | None, auroc: float
+) -> dict[str, Any]:
+    from fallwise.analysis.compare import common_warmup, differences
+    from fallwise.analysis.predict import predict
+    from fallwise.planning.paths import Way, ways
+
+    impossible: dict[str, str] = {}
+    if len(scenarios) == 1:
+        found, impossible = ways(scenarios[0], engine, tight_timeout_s, auroc)
+    else:
+        found = [Way(_name(s, scenarios), predict(s, engine=engine), s.about) for s in scenarios]
+    pairs = [(way.name, way.prediction) for way in found]
+    cuts = common_warmup(pairs)
+    return {
+        "candidates": [_candidate(way, cuts) for way in found],
+        "not_possible": [{"name": name, "why": why} for name, why in impossible.items()],
+        "differences": differences(pairs),
+    }
 
 
 def _name(scenario: Scenario, others: list[Scenario]) -> str:
@@ -82,33 +106,20 @@ def _name(scenario: Scenario, others: list[Scenario]) -> str:
     return scenario.name if len(same) == 1 else f"{scenario.name}-{position + 1}"
 
 
-def _candidate(name: str, prediction: Prediction) -> dict[str, Any]:
-    from fallwise.analysis.compare import seconds_by_path, worst_case_s
+def _candidate(way: Way, cuts: list[int]) -> dict[str, Any]:
+    from fallwise.analysis.budget import budget
     from fallwise.analysis.summary import summarise
+    from fallwise.analysis.worst import worst_case
 
-    summary = summarise(prediction, "compare", baselines=False)
+    prediction = way.prediction
+    scenario = prediction.scenario
+    starts = set(prediction.decisions.start.tolist())
+    if scenario.router is not None:
+        starts |= {scenario.index(name) for name in scenario.router.starts}
+    summary = summarise(prediction, "compare", baselines=False, cuts=cuts)
     return {
-        "name": name,
-        "worst_case_s": worst_case_s(prediction.scenario),
-        "seconds_by_path": seconds_by_path(prediction),
+        "name": way.name,
+        "how": way.how,
+        "worst_case": worst_case(scenario, starts),
+        "budget": budget(prediction, cuts),
     } | {key: value for key, value in summary.items() if key != "assumptions"}
-
-
-def _show(console: Any, summary: dict[str, Any]) -> None:
-    from fallwise.cli.show import percent, seconds, usd
-
-    head = f"{'':<28}{'$ a request':>13}{'quality':>9}{'p50':>10}{'p99':>10}{'worst':>10}"
-    console.print(head)
-    for one in summary["candidates"]:
-        times = [seconds(one["sojourn_s_p50"]), seconds(one["sojourn_s_p99"])]
-        times.append("no bound" if one["worst_case_s"] is None else seconds(one["worst_case_s"]))
-        point = f"{usd(one['cost_usd_mean']):>13}{percent(one['quality']):>9}"
-        console.print(f"{one['name']:<28}{point}" + "".join(f"{t:>10}" for t in times))
-    console.print()
-    for row in summary["differences"]:
-        console.print(f"{row['a']} against {row['b']}, the same requests:", markup=False)
-        for measure, unit in (("cost_usd_mean", "$"), ("quality", ""), ("sojourn_s_p99", "s")):
-            d = row[measure]
-            ends = "" if d["low"] is None else f"  ({d['low']:+.3g} to {d['high']:+.3g})"
-            console.print(f"  {measure:<16}{d['value']:+.3g} {unit}{ends}", markup=False)
-    console.print()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from fallwise.scenario import Scenario
 
-__all__ = ["percent", "seconds", "show", "usd", "value", "within"]
+__all__ = ["blank_table", "percent", "points", "seconds", "show", "usd", "value", "within"]
 
 Json = dict[str, Any]
 
@@ -90,17 +90,18 @@ def show(summary: Json, scenario: Scenario, folder: Path) -> None:
     for table in (_headline(summary), _baselines(summary), _tiers(summary), _paths(summary)):
         console.print(table)
         console.print()
-    console.print(_points(summary["findings"]))
+    console.print(points(summary["findings"]))
     if summary["targets"]:
         console.print("\nTargets:")
-        console.print(_points([_target(target) for target in summary["targets"]]))
+        console.print(points([_target(target) for target in summary["targets"]]))
     if summary["assumptions"]:
         console.print("\nAssumed, not measured:")
-        console.print(_points([_assumed(item, scenario) for item in summary["assumptions"]]))
+        console.print(points([_assumed(item, scenario) for item in summary["assumptions"]]))
     console.print(f"\nWritten to {folder}; open report.html there", markup=False, soft_wrap=True)
 
 
-def _points(sentences: list[str]) -> Any:
+def points(sentences: list[str]) -> Any:
+    """Return the sentences as a list."""
     from rich.table import Table
     from rich.text import Text
 
@@ -123,7 +124,8 @@ def _target(target: Json) -> str:
     return f"{wanted}: {'met' if target['met'] else 'NOT MET'}, it is {number}"
 
 
-def _table(*columns: str) -> Any:
+def blank_table(*columns: str) -> Any:
+    """Return an empty table with these columns, the first one to the left."""
     from rich import box
     from rich.table import Table
 
@@ -134,7 +136,7 @@ def _table(*columns: str) -> Any:
 
 
 def _headline(summary: Json) -> Any:
-    table = _table("", "estimate, 95 % interval")
+    table = blank_table("", "estimate, 95 % interval")
     rows = [
         ("cost of a request", "cost_usd_mean", usd),
         ("cost of a month at this rate", "cost_usd_per_month", usd),
@@ -160,7 +162,7 @@ def _headline(summary: Json) -> Any:
 
 
 def _baselines(summary: Json) -> Any:
-    table = _table("the same requests", "$ a request", "quality", "p50", "p95", "p99")
+    table = blank_table("the same requests", "$ a request", "quality", "p50", "p95", "p99")
     rows = [("this cascade", summary)]
     for name, baseline in summary["baselines"].items():
         rows.append((f"{name.replace('_', ' ')} ({baseline['tier']})", baseline))
@@ -171,7 +173,7 @@ def _baselines(summary: Json) -> Any:
 
 
 def _tiers(summary: Json) -> Any:
-    table = _table("tier", "visited", "shipped", "quality", "busy", "wait p99", "$ a request")
+    table = blank_table("tier", "visited", "shipped", "quality", "busy", "wait p99", "$ a request")
     for tier in summary["tiers"]:
         shares = [percent(tier[name]) for name in ("visit_share", "hit_share", "quality")]
         busy = percent(tier["utilisation"])
@@ -181,7 +183,7 @@ def _tiers(summary: Json) -> Any:
 
 
 def _paths(summary: Json, most: int = 8) -> Any:
-    table = _table("path", "share", "quality", "$ a request", "p50", "p95", "p99")
+    table = blank_table("path", "share", "quality", "$ a request", "p50", "p95", "p99")
     for path in summary["paths"][:most]:
         times = [seconds(path[f"sojourn_s_{at}"]) for at in ("p50", "p95", "p99")]
         point = percent(path["share"]), percent(path["quality"]), usd(path["cost_usd_mean"])

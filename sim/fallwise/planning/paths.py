@@ -2,88 +2,185 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from fallwise.analysis.baselines import alone
 from fallwise.analysis.predict import Prediction, predict
 from fallwise.engines.engine import Engine
-from fallwise.scenario import Scenario, override
+from fallwise.scenario import Scenario, Tier, override
 from fallwise.tables import NOT_VISITED
 
-__all__ = ["ways"]
+__all__ = ["TIGHT", "Way", "ways"]
 
-TIGHT = 0.9
+TIGHT = 0.95
 """A tight timeout lets this share of the cheap tier's unhindered answers through."""
+
+
+class Way(NamedTuple):
+    """One way through the tiers; how says what it is made of, and what is only supposed."""
+
+    name: str
+    prediction: Prediction
+    how: str
 
 
 def ways(
     scenario: Scenario,
-    seed: int | None = None,
     engine: Engine = "compiled",
     tight_timeout_s: float | None = None,
     router_auroc: float = 0.75,
-) -> list[tuple[str, Prediction]]:
-    """Return the scenario's own way first, then the others that its tiers allow, each predicted.
+) -> tuple[list[Way], dict[str, str]]:
+    """Return the ways that the scenario's tiers allow, each predicted, and why others are not.
 
-    sequence                     as the scenario says
+    as written                   only where this is none of the others: a router and thresholds, say
+    sequence                     one tier after the other, no router, no two side by side
     sequence with tight timeout  the cheapest tier may take tight_timeout_s, by default the time in
-                                 which 90 % of its answers come when nobody waits
-    router                       instead of the thresholds: a router with router_auroc sends as
-                                 large a share straight to the frontier as the sequence escalates
+                                 which 95 % of its answers come when nobody waits
+    router                       instead of the thresholds: the scenario's own, or one with
+                                 router_auroc that sends as large a share straight to the frontier
+                                 as the sequence escalates
     agreement                    two cheap models side by side, accepted where they agree
     frontier-only                the frontier alone
     """
-    base = predict(scenario, seed, None, engine)
-    found = [("sequence", base)]
-    first, frontier = scenario.cheapest, scenario.frontier
-    name = scenario.tiers[first].name
-    if first < frontier:
-        tight = tight_timeout_s or float(
-            np.quantile(base.requests.service_ns[:, first], TIGHT) / 1e9
-        )
-        changed = override(scenario, {f"tiers.{name}.timeout_s": tight})
-        found.append(("sequence with tight timeout", predict(changed, seed, None, engine)))
-        routed = _routed(scenario, base, router_auroc)
-        found.append(("router", predict(routed, seed, None, engine)))
-    if (agreeing := _agreeing(scenario)) is not None:
-        found.append(("agreement", predict(agreeing, seed, None, engine)))
-    found.append(("frontier-only", alone(base, frontier)))
-    return found
+    built = _Ways(scenario, engine, tight_timeout_s, router_auroc)
+    built.in_sequence()
+    built.routed()
+    built.agreeing()
+    frontier = scenario.tiers[scenario.frontier].name
+    built.found.append(
+        Way("frontier-only", alone(built.base, scenario.frontier), f"{frontier} alone")
+    )
+    return built.found, built.impossible
 
 
-def _routed(scenario: Scenario, base: Prediction, auroc: float) -> Scenario:
-    """Return the scenario with a router in place of the cheap tiers' thresholds."""
-    if scenario.router is not None:
-        return scenario
-    first, frontier = scenario.cheapest, scenario.frontier
-    visited = base.outcomes.visit[:, first:] != NOT_VISITED
-    asked = visited.any(axis=1)
-    share = float(visited[asked, frontier - first].mean()) if asked.any() else 0.0
-    values: dict[str, object] = {
-        "router": {
-            "auroc": auroc,
-            "about": scenario.tiers[first].name,
-            "cuts": [share],
-            "starts": [scenario.tiers[frontier].name, scenario.tiers[first].name],
+class _Ways:
+    def __init__(self, scenario: Scenario, engine: Engine, tight_s: float | None, auroc: float):
+        self.scenario, self.engine, self.tight_s, self.auroc = scenario, engine, tight_s, auroc
+        self.first = scenario.tiers[scenario.cheapest]
+        self.cheap = scenario.tiers[scenario.cheapest : scenario.frontier]
+        self.base = predict(scenario, engine=engine)
+        self.found: list[Way] = []
+        self.impossible: dict[str, str] = {}
+        pairs = any(tier.agree_with for tier in scenario.tiers)
+        if scenario.router or pairs:
+            self.found.append(Way("as written", self.base, "the scenario as it is"))
+        self.sequence: Prediction | None = None
+
+    def add(self, name: str, values: dict[str, object], how: str) -> Prediction:
+        prediction = predict(override(self.scenario, values), engine=self.engine)
+        self.found.append(Way(name, prediction, how))
+        return prediction
+
+    def in_sequence(self) -> None:
+        tight = "sequence with tight timeout"
+        plain: dict[str, object] = {
+            f"tiers.{t.name}.agree_with": None for t in self.scenario.tiers if t.agree_with
         }
-    }
-    for tier in scenario.tiers[first:frontier]:
-        if tier.threshold is not None:
-            values[f"tiers.{tier.name}.threshold"] = None
-    return override(scenario, values)
+        if self.scenario.router is not None:
+            plain["router"] = None
+        if not self.cheap:
+            why = f"{self.first.name} is the frontier itself: there is nothing before it"
+            self.impossible |= {"sequence": why, tight: why} if plain else {tight: why}
+        elif not any(tier.threshold is not None or tier.verifier for tier in self.cheap):
+            why = "no cheap tier has a threshold or a verifier to send an answer on by"
+            self.impossible |= {"sequence": why, tight: why}
+            return
+        if not plain:
+            self.sequence = self.base
+            self.found.append(Way("sequence", self.base, "the scenario as it is"))
+        elif self.cheap:
+            self.sequence = self.add("sequence", plain, "no router, no two tiers side by side")
+        if not self.cheap:
+            return
+        self.tightened(tight, plain)
+
+    def tightened(self, name: str, plain: dict[str, object]) -> None:
+        first = self.first
+        limit_s = self.tight_s
+        source = "as asked for"
+        if limit_s is None:
+            took_s = self.base.requests.service_ns[:, self.scenario.cheapest] / 1e9
+            limit_s = float(np.quantile(took_s, TIGHT))
+            source = f"{100 * TIGHT:g} % of its answers take no longer when nobody waits"
+        if first.timeout_s is not None and first.timeout_s <= limit_s:
+            self.impossible[name] = (
+                f"{first.name}'s own timeout_s, {first.timeout_s:g}, is as tight as {limit_s:.3g}"
+            )
+        elif not limit_s > 0:
+            self.impossible[name] = f"{first.name} takes no time"
+        else:
+            values = plain | {f"tiers.{first.name}.timeout_s": limit_s}
+            how = f"{first.name}.timeout_s = {limit_s:.3g}: {source}"
+            if first.on_failure == "give_up":
+                how += "; who it strikes gets no answer (on_failure: give_up)"
+            self.add(name, values, how)
+
+    def routed(self) -> None:
+        scenario = self.scenario
+        if not self.cheap:
+            self.impossible["router"] = f"{self.first.name} is the frontier itself"
+            return
+        values: dict[str, object] = {
+            f"tiers.{t.name}.threshold": None for t in self.cheap if t.threshold is not None
+        }
+        values |= {f"tiers.{t.name}.agree_with": None for t in scenario.tiers if t.agree_with}
+        if scenario.router is not None:
+            self.add("router", values, "the scenario's router, no thresholds behind it")
+            return
+        share = _sent_on(self.base, scenario)
+        if not 0 < share < 1:
+            self.impossible["router"] = (
+                f"the sequence sends {100 * share:g} % on to the frontier: there is nothing to part"
+            )
+            return
+        starts = [scenario.tiers[scenario.frontier].name, self.first.name]
+        values["router"] = {
+            "auroc": self.auroc,
+            "about": self.first.name,
+            "cuts": [share],
+            "starts": starts,
+        }
+        how = (
+            f"supposed: AUROC {self.auroc:g} (--router-auroc), no time, no price; "
+            f"{100 * share:.3g} % go straight to {starts[0]}"
+        )
+        self.add("router", values, how)
+
+    def agreeing(self) -> None:
+        scenario = self.scenario
+        if any(tier.agree_with for tier in scenario.tiers) and scenario.router is None:
+            # It is "as written" already.
+            self.found[0] = self.found[0]._replace(name="agreement")
+            return
+        pair = self.cheap[:2]
+        if (why := _unlike(pair)) is not None:
+            self.impossible["agreement"] = why
+            return
+        a, b = pair
+        values: dict[str, object] = {f"tiers.{b.name}.agree_with": a.name}
+        values |= {f"tiers.{t.name}.threshold": None for t in pair if t.threshold is not None}
+        if scenario.router is not None:
+            values["router"] = None
+        self.add("agreement", values, f"{a.name} and {b.name} side by side, no thresholds")
 
 
-def _agreeing(scenario: Scenario) -> Scenario | None:
-    """Return the scenario with its two cheapest models side by side; None if there are not two."""
-    first, frontier = scenario.cheapest, scenario.frontier
-    tiers = scenario.tiers
-    if frontier - first < 2 or any(tier.agree_with for tier in tiers):
-        return None
-    a, b = tiers[first], tiers[first + 1]
-    if a.local != b.local or (a.answers is None) != (b.answers is None):
-        return None
-    values: dict[str, object] = {f"tiers.{b.name}.agree_with": a.name}
-    for tier in (a, b):
-        if tier.threshold is not None:
-            values[f"tiers.{tier.name}.threshold"] = None
-    return override(scenario, values)
+def _sent_on(base: Prediction, scenario: Scenario) -> float:
+    """Return the share of the requests past the cache that reach the frontier."""
+    visited = base.outcomes.visit[:, scenario.cheapest :] != NOT_VISITED
+    asked = visited.any(axis=1)
+    k = scenario.frontier - scenario.cheapest
+    return float(visited[asked, k].mean()) if asked.any() else 0.0
+
+
+def _unlike(pair: list[Tier]) -> str | None:
+    """Return why two tiers cannot agree; None where they can."""
+    if len(pair) < 2:
+        return "it needs two tiers before the frontier"
+    a, b = pair
+    if a.local != b.local:
+        return f"{a.name} and {b.name} are not both local"
+    if (a.answers is None) != (b.answers is None):
+        return f"the answers of {a.name} and {b.name} come from different sources"
+    return None

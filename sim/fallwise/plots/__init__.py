@@ -5,6 +5,7 @@ last tier on it. Titles say what the figure shows; what was assumed stands below
 """
 
 from fallwise.plots.answer import answer
+from fallwise.plots.budget import latency_budget
 from fallwise.plots.calibration import Scored, reliability_diagram
 from fallwise.plots.check import predicted_and_measured
 from fallwise.plots.latency import latency_by_path
@@ -17,6 +18,7 @@ __all__ = [
     "Scored",
     "answer",
     "cost_against_volume",
+    "latency_budget",
     "latency_by_path",
     "predicted_and_measured",
     "quality_against_cost",

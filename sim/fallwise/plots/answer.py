@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from fallwise.plots.budget import latency_budget
 from fallwise.plots.style import Summary
 from fallwise.plots.volume import cost_against_volume
 
@@ -18,3 +19,5 @@ def answer(summary: Summary) -> Iterator[tuple[str, Figure]]:
     """Yield the figures of a planning command's summary, with their names; of others, none."""
     if summary["command"] == "breakeven":
         yield "cost-volume", cost_against_volume(summary)
+    if summary["command"] == "compare":
+        yield "latency-budget", latency_budget(summary)
