@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from fallwise.errors import ScenarioError
-from fallwise.gateway import application
+from fallwise.gateway import application, with_upstream
 from fallwise.policies import decide
 from gateway_servers import live, scenario_of, served
 from starlette.applications import Starlette
@@ -291,3 +291,18 @@ def test_a_request_for_one_tier_is_answered_by_it_alone_and_judged_by_nobody() -
             assert (await it.ask(1, model="big"))[0] == 502
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("key", "tier"),
+    [
+        ("hours", {**HUMAN, "hours": [{"days": ["mon"], "from": "09:00", "to": "17:00"}]}),
+        ("false_hit_rate", {**CACHE, "filled_by": ["big"], "false_hit_rate": 0.1}),
+    ],
+)
+def test_what_the_gateway_does_not_do_is_refused_and_never_ignored(
+    key: str, tier: dict[str, Any]
+) -> None:
+    tiers = [tier, BIG] if key == "false_hit_rate" else [BIG, tier]
+    with pytest.raises(ScenarioError, match=rf"{key}: the gateway does not do this"):
+        application(with_upstream(scenario_of(tiers), "http://127.0.0.1:1"))

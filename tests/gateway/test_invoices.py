@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from fallwise.gateway.invoices import BRIGHTEST, TRAINING, Arithmetics, Reader, pixels_of, text_of
 from fallwise.gateway.question import CallFailed, Question
-from fallwise.scenario.live import Arithmetic
+from fallwise.scenario.live import Arithmetic, Invoices
 from fallwise.tables.files import read_rows
 
 pytest.importorskip("sklearn", reason="scikit-learn comes with the extra `measure`")
@@ -40,7 +40,7 @@ def test_what_is_served_is_what_was_measured(model: str, measure: Any) -> None:
     measured = table[(table["model"] == model) & (table["split"] == "test")].head(200)
     known = measure.scans()
     _, chosen = measure.compose(known, "test")
-    reader = Reader(model, 1)
+    reader = Reader(Invoices(kind="invoices", model=model), 1)  # type: ignore[arg-type]
     pixels = known.pixels[chosen[:200]] * BRIGHTEST
     answers = [reader.read(text_of(scan)) for scan in pixels]
     assert [int(answer.identity) for answer in answers] == measured["answer_id"].tolist()

@@ -91,16 +91,23 @@ def whole(drive: Drive, n: int, first: int = 0) -> None:
         raise TableError(Problem(rule, "drive the same table again", ("request",)))
 
 
-def graded(drive: Drive, right: Sequence[str], outcomes: OutcomeTable) -> OutcomeTable:
+def graded(
+    drive: Drive, right: Sequence[str], outcomes: OutcomeTable, played: Sequence[int] = ()
+) -> OutcomeTable:
     """Return the outcomes with grades by the text of the answer: right has each request's own.
 
-    Case and white space do not count. A request that was not answered is wrong.
+    Case and white space do not count. A request that was not answered is wrong. Answers of the
+    tiers in `played` keep the grade that they have.
     """
     same = [
-        _plain(r.get("text", "")) == _plain(t) for r, t in zip(drive.replies, right, strict=True)
+        _plain(reply.get("text", "")) == _plain(text)
+        for reply, text in zip(drive.replies, right, strict=True)
     ]
     grade = np.array(same, np.float32) * (outcomes.status == ANSWERED)
-    return replace(outcomes, correct=grade.astype(np.float32))
+    kept = np.isin(outcomes.answer_tier, list(played))
+    assert outcomes.correct is not None
+    found = np.where(kept, outcomes.correct, grade).astype(np.float32)
+    return replace(outcomes, correct=found)
 
 
 def _plain(text: str) -> str:

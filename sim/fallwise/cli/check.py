@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from fallwise.cli.checking import Judged, Target
     from fallwise.scenario import Scenario
 
-__all__ = ["bundled_check", "check", "show"]
+__all__ = ["bundled_check", "check", "ended_by_signals", "show"]
 
 STATUS = {"agree": 0, "differ": 1, "inconclusive": 3}
 REAL_TIME = 0.1
@@ -94,7 +94,7 @@ def check(
     """
     stated = scenario_of(scenario, settings, seed, requests)
     folder = folder_for(out, stated, "check")
-    with placing(scenario), _ended_by_signals(), tempfile.TemporaryDirectory() as home:
+    with placing(scenario), ended_by_signals(), tempfile.TemporaryDirectory() as home:
         if host is None and stated.deployment is not None:
             host = stated.deployment.host
         if host is None:
@@ -144,6 +144,10 @@ def bundled_check(
             bundled.ask(kinds.pop(), questions)
     time = REAL_TIME if players == "real" else None
     target = _target(stated, questions, each, drives, as_profiled, time, bundled=True)
+    own = [
+        k for k, t in enumerate(deploy.tiers) if t.live is None or f"tiers.{t.name}.live" in stubbed
+    ]
+    target = replace(target, played=tuple(own))
     layout(deploy, target).save(home / "truth.parquet")
     with bundled.deployed(home / "truth.parquet", path, real, stubbed) as (gateway, stub):
         return judged(target, gateway, stub, home, _tell, stubbed=players == "stub")
@@ -263,7 +267,7 @@ def _tell(words: str) -> None:
 
 
 @contextmanager
-def _ended_by_signals() -> Iterator[None]:
+def ended_by_signals() -> Iterator[None]:
     """Let SIGTERM end the block as an interrupt does: by way of whatever ends other processes."""
 
     def leave(number: int, _: Any) -> None:

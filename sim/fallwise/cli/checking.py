@@ -28,7 +28,7 @@ from fallwise.errors import CheckError, Problem
 from fallwise.policies import decide
 from fallwise.scenario import Scenario
 from fallwise.scenario.live import Deployment
-from fallwise.tables import ANSWERED, OutcomeTable, RequestTable
+from fallwise.tables import ANSWERED, Floats, OutcomeTable, RequestTable
 
 CENT = 0.01
 """USD: the gateway's bill and the stub's ledger may not be so far apart."""
@@ -42,7 +42,8 @@ class Target:
 
     alone maps tiers to the model by which each can be asked alone; deployment is None where the
     deployment is our gateway, which says in headers what happened inside. each is the requests of
-    the profile for each tier, time the tolerance of times, max_usd None without limit.
+    the profile for each tier, time the tolerance of times, max_usd None without limit. played are
+    the tiers that a stub answers for: their answers are texts of no meaning, graded by the table.
     """
 
     scenario: Scenario
@@ -54,6 +55,7 @@ class Target:
     time: float
     profiled: bool
     max_usd: float | None
+    played: tuple[int, ...] = ()
 
     @property
     def profile_rows(self) -> int:
@@ -147,7 +149,9 @@ def judged(
     fold = not target.profiled and target.deployment is None
     hops = {t["name"]: t["hop_s"] for t in profiled[0]} if fold else {}
     requests = served.take(slice(first, first + sent))
-    predicted = _predicted(predicts, requests, hops, transport_s)
+    # How late the client itself sent a request is known, and counts on both sides.
+    way_s = transport_s + np.maximum(drives[0].send_lag_s, 0)
+    predicted = _predicted(predicts, requests, hops, way_s)
     found = _found(runs, requests, predicted, drives, profiled)
     found.summary["findings"] += _findings(target, drives, hops, transport_s)
     summary = found.summary | {"transport_s_p50": transport_s, "hop_s": hops}
@@ -215,7 +219,7 @@ class _Runs:
         if not prompts.graded:
             return found, False
         right = [prompts.answers[j] or "" for j in self.asked[first : first + len(requests)]]
-        return graded(drive, right, found), True
+        return graded(drive, right, found, self.target.played), True
 
     def _bodies(self) -> Path:
         target, file = self.target, self.home / "bodies.jsonl"
@@ -311,9 +315,9 @@ def _found(
 
 
 def _predicted(
-    scenario: Scenario, requests: RequestTable, hops: dict[str, float], transport_s: float
+    scenario: Scenario, requests: RequestTable, hops: dict[str, float], way_s: Floats
 ) -> OutcomeTable:
-    """Return the prediction, as a client sees it that is transport_s away."""
+    """Return the prediction, as a client sees it that is way_s, (n,), late or away."""
     service_ns = requests.service_ns.copy(order="F")
     for name, hop_s in hops.items():
         service_ns[:, scenario.index(name)] += round(hop_s * 1e9)
@@ -321,7 +325,7 @@ def _predicted(
     slowed = replace(requests, service_ns=service_ns)
     outcomes = simulate(plan(scenario), slowed, decisions)
     settled = settle(scenario, requests, decisions, outcomes)
-    return replace(settled, end_ns=settled.end_ns + round(transport_s * 1e9))
+    return replace(settled, end_ns=settled.end_ns + np.rint(way_s * 1e9).astype(np.int64))
 
 
 def _findings(
@@ -340,7 +344,10 @@ def _findings(
             "The prediction takes each tier's time as it was alone, not as the scenario states it."
         )
     if target.deployment is None:
-        found.append(f"Client and gateway are {1e3 * transport_s:.1f} ms apart, there and back.")
+        found.append(
+            f"Client and gateway are {1e3 * transport_s:.1f} ms apart, there and back. That, and "
+            "how late the client sent each request, is part of the prediction too."
+        )
     if any((drive.http_status != 200).any() for drive in drives):
         found.append(f"Not everything was answered: {_statuses(drives)}.")
     if any(drive.facts["stopped"] for drive in drives):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import textwrap
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fallwise.cli.check import ended_by_signals
 from fallwise.cli.options import EngineOption, Out, Requests, Seed, folder_for, scenario_of
 from fallwise.cli.run import simulated
 
@@ -16,14 +17,28 @@ if TYPE_CHECKING:
 
 __all__ = ["demo", "story"]
 
+LIVE = [
+    "traffic.arrivals.rate_rps=40",
+    "tiers.svc.service={kind: table}",
+    "tiers.people.service={kind: fixed, value_s: 0.5}",
+    "tiers.people.agents=20",
+]
+"""What the live check changes, so that it is over soon: the rate, and how long people take."""
 # Of the repository, or bundled with an installed package.
 HOMES = (Path(__file__).parents[3] / "scenarios", Path(__file__).parents[1] / "bundled")
 
 
 def demo(
-    seed: Seed = None, requests: Requests = None, engine: EngineOption = "compiled", out: Out = None
+    seed: Seed = None,
+    requests: Requests = None,
+    engine: EngineOption = "compiled",
+    live: Annotated[bool, typer.Option(help="End with a live check on loopback.")] = True,
+    out: Out = None,
 ) -> None:
-    """Show the main job on real measurements: scanned invoices, read by real models."""
+    """Show the main job on real measurements: scanned invoices, read by real models.
+
+    Ends with a live check: the same cascade as a gateway on this machine, under Locust.
+    """
     from fallwise.cli.show import show
 
     path = next(home / "invoices.yaml" for home in HOMES if (home / "invoices.yaml").exists())
@@ -32,6 +47,44 @@ def demo(
     summary = simulated(scenario, folder, engine)
     show(summary, scenario, folder)
     typer.echo(f"\n{story(summary, scenario, path)}")
+    if live:
+        typer.echo(f"\n{_live(path)}")
+
+
+def _live(path: Path) -> str:
+    """Return in plain words what a short check against the real readers finds."""
+    import tempfile
+
+    from fallwise.cli.check import bundled_check
+    from fallwise.errors import CheckError
+
+    typer.echo("\nNow live, on this machine:", err=True)
+    try:
+        with ended_by_signals(), tempfile.TemporaryDirectory() as home:
+            stated = scenario_of(path, LIVE, None, 400)
+            judged = bundled_check(path, stated, LIVE, "real", None, 30, 1, True, Path(home))
+    except CheckError as error:
+        return f"The live check could not be made: {error}"
+    summary = judged.summary
+    rows = {row["measure"]: row for row in summary["rows"]}
+    words = [
+        f"Live: {summary['requests']} invoices were sent to the same cascade as a real gateway, "
+        f"{summary['offered_rps']:.0f} a second, to readers that really read (people were played, "
+        "in half a second each)."
+    ]
+    for name, what in (("quality", "right"), ("escalation_rate", "sent further up")):
+        said, so = (100 * rows[name][side]["value"] for side in ("predicted", "measured"))
+        words.append(f"Predicted {said:.1f} % {what}, measured {so:.1f} %.")
+    said, so = (1e3 * rows["sojourn_s_p50"][side]["value"] for side in ("predicted", "measured"))
+    words.append(f"Half done within {said:.1f} ms predicted, {so:.1f} ms measured.")
+    verdict = {
+        "agree": "Verdict: prediction and deployment agree.",
+        "differ": "Verdict: they differ: " + "; ".join(c["said"] for c in summary["culprits"]),
+        "inconclusive": "No verdict: "
+        + ("; ".join(summary["doubts"]) or "so few requests cannot tell"),
+    }
+    words.append(verdict[summary["verdict"]] + ".")
+    return textwrap.fill(" ".join(words).replace("..", "."), 78)
 
 
 def story(summary: dict[str, Any], scenario: Scenario, path: Path) -> str:

@@ -15,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 
 from fallwise.gateway.question import Answer, CallFailed, Question
-from fallwise.scenario.live import Arithmetic
+from fallwise.scenario.live import Arithmetic, Invoices
 from fallwise.tables import Floats
 
 __all__ = ["Arithmetics", "Reader", "pixels_of", "text_of"]
@@ -55,7 +55,7 @@ def pixels_of(text: str) -> Floats:
 class Reader:
     """Reads invoices with one model. Its threads are as many as the tier has servers."""
 
-    def __init__(self, model: str, servers: int):
+    def __init__(self, live: Invoices, servers: int):
         from sklearn.datasets import load_digits
         from threadpoolctl import threadpool_limits
 
@@ -64,8 +64,9 @@ class Reader:
 
         pixels, digits = load_digits(return_X_y=True)
         training = np.unpackbits(np.frombuffer(TRAINING, np.uint8))[: len(digits)].astype(bool)
-        self.model = _untrained(model).fit(pixels[training] / BRIGHTEST, digits[training])
-        self.threads = ThreadPoolExecutor(servers, thread_name_prefix=model)
+        self.live = live
+        self.model = _untrained(live.model).fit(pixels[training] / BRIGHTEST, digits[training])
+        self.threads = ThreadPoolExecutor(servers, thread_name_prefix=live.model)
 
     async def __call__(self, question: Question) -> Answer:
         """Return what the model reads: `123 + 45 = 0168`, and how sure it is."""
@@ -77,7 +78,8 @@ class Reader:
         probability = self.model.predict_proba(pixels_of(text) / BRIGHTEST)
         digits = "".join(map(str, probability.argmax(axis=1)))
         answer = f"{digits[:3]} + {digits[3:5]} = {digits[5:]}"
-        return Answer(answer, digits, float(probability.max(axis=1).prod()))
+        score = float(probability.max(axis=1).prod())
+        return Answer(answer, digits, score, self.live.prompt_tokens, self.live.output_tokens)
 
 
 def _untrained(model: str) -> Any:

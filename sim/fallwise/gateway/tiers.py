@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
+from typing import Final
 
 import aiohttp
 
@@ -18,6 +19,20 @@ from fallwise.scenario.laws import Fixed
 from fallwise.scenario.live import Arithmetic, Invoices, Upstream
 
 __all__ = ["check_live", "open_tiers", "with_upstream"]
+
+HONOURED: Final = {
+    *("name", "kind", "local", "threshold", "verifier", "agree_with", "live", "on_failure"),
+    *("replicas", "slots", "concurrency", "agents", "queue_limit", "timeout_s", "cancel"),
+    *("patience", "capacity", "ttl_s", "filled_by", "url"),
+    *("usd_per_request", "prompt_usd_per_mtok", "output_usd_per_mtok", "usd_column"),
+    "bill_timeouts",
+}
+"""Keys of a tier that the gateway does as the scenario says."""
+PREDICTED: Final = {
+    *("model", "answers", "output_token_factor", "service", "lookup_s"),
+    *("replica_usd_per_hour", "agent_usd_per_hour"),
+}
+"""Keys of a tier that say how the world is: live, it is as it is."""
 
 
 def with_upstream(scenario: Scenario, url: str) -> Scenario:
@@ -56,11 +71,23 @@ def check_live(scenario: Scenario) -> None:
             rule = "a live deployment does not know how patient each one is"
             key = ("tiers", k, "patience")
             problems.append(Problem(rule, "give a fixed time", key, tier.patience.kind))
+        for name in _not_done(tier):
+            rule = "the gateway does not do this: it is predicted, but cannot be served"
+            remedy = "take the key away: --set KEY=null, or its default"
+            problems.append(Problem(rule, remedy, ("tiers", k, name)))
     if scenario.router is not None and scenario.router.live is None:
         remedy = "add live, with kind upstream and url; or give --upstream URL"
         problems.append(Problem("nothing routes", remedy, ("router", "live")))
     if problems:
         raise ScenarioError(problems)
+
+
+def _not_done(tier: Tier) -> list[str]:
+    """Return the keys that change what a tier does and that the gateway does not know."""
+    others = [name for name in Tier.model_fields if name not in HONOURED | PREDICTED]
+    return [
+        name for name in others if getattr(tier, name) not in (Tier.model_fields[name].default, 0)
+    ]
 
 
 def open_tiers(scenario: Scenario, session: aiohttp.ClientSession) -> Tiers:
@@ -86,5 +113,5 @@ def _answerer(tier: Tier, session: aiohttp.ClientSession) -> Answerer:
     if isinstance(tier.live, Upstream):
         return Caller(session, tier.live, tier.name)
     if isinstance(tier.live, Invoices):
-        return Reader(tier.live.model, tier.servers or 1)
+        return Reader(tier.live, tier.servers or 1)
     return Tickets(tier.name)

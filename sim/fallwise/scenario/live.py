@@ -41,6 +41,9 @@ class Invoices(Model):
 
     kind: Literal["invoices"]
     model: Literal["naive-bayes", "logistic", "svc"]
+    prompt_tokens: Annotated[int, Field(ge=0)] = 0
+    """Billed for every answer, where the reader stands in the place of a hosted model."""
+    output_tokens: Annotated[int, Field(ge=0)] = 0
 
 
 class Tickets(Model):
