@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from fallwise.analysis.prompts import Prompts
-    from fallwise.cli.checking import Judged, Target
+    from fallwise.cli.checking import Judged
+    from fallwise.cli.drives import Target
     from fallwise.scenario import Scenario
 
 __all__ = ["bundled_check", "check", "ended_by_signals", "show"]
@@ -133,7 +134,8 @@ def bundled_check(
     real are the settings that are deployed; files go to the folder home.
     """
     from fallwise.cli import bundled
-    from fallwise.cli.checking import judged, layout
+    from fallwise.cli.checking import judged
+    from fallwise.cli.drives import layout
 
     deploy = scenario_of(path, real, stated.run.seed, stated.run.requests)
     stubbed = _stubbed(deploy, players)
@@ -179,7 +181,7 @@ def _target(
 ) -> Target:
     from fallwise.analysis.measures import TIME
     from fallwise.analysis.prompts import read_prompts
-    from fallwise.cli.checking import Target
+    from fallwise.cli.drives import Target
     from fallwise.scenario.live import Upstream
 
     deployment = None if bundled else scenario.deployment
@@ -222,7 +224,7 @@ def _address(host: str) -> str:
 
 def _agreed(target: Target, host: str, max_requests: int | None, yes: bool) -> Target:
     """Return the target, cut to what may be sent; off loopback after the user has agreed."""
-    from fallwise.cli.checking import dearest_usd, layout
+    from fallwise.cli.drives import dearest_usd, layout
 
     n, before = target.scenario.run.requests, target.profile_rows
     if max_requests is not None and before + target.drives * n > max_requests:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,53 +13,23 @@ import numpy as np
 
 from fallwise import __version__
 from fallwise.analysis.judge import culprits, culprits_from_outside, doubts, judge, verdict
-from fallwise.analysis.live import Drive, graded, outcomes_of, read_drive
+from fallwise.analysis.live import Drive
 from fallwise.analysis.measures import from_inside, from_outside, unseen
-from fallwise.analysis.money import call_usd
-from fallwise.analysis.outside import from_responses, nameable, seen_of
+from fallwise.analysis.outside import nameable, seen_of
 from fallwise.analysis.profile import as_profiled, profile, scores_of
-from fallwise.analysis.prompts import Prompts, asked_by
 from fallwise.analysis.settle import settle
-from fallwise.cli import bundled
-from fallwise.draw import draw, stream
+from fallwise.cli.drives import Runs, Target, layout
+from fallwise.draw import stream
 from fallwise.engines import plan, simulate
 from fallwise.errors import CheckError, Problem
 from fallwise.policies import decide
 from fallwise.scenario import Scenario
-from fallwise.scenario.live import Deployment
 from fallwise.tables import ANSWERED, Floats, OutcomeTable, RequestTable
+
+__all__ = ["Judged", "judged"]
 
 CENT = 0.01
 """USD: the gateway's bill and the stub's ledger may not be so far apart."""
-
-__all__ = ["Judged", "Target", "dearest_usd", "judged", "layout"]
-
-
-@dataclass(frozen=True)
-class Target:
-    """What is checked, and how.
-
-    alone maps tiers to the model by which each can be asked alone; deployment is None where the
-    deployment is our gateway, which says in headers what happened inside. each is the requests of
-    the profile for each tier, time the tolerance of times, max_usd None without limit. played are
-    the tiers that a stub answers for: their answers are texts of no meaning, graded by the table.
-    """
-
-    scenario: Scenario
-    alone: dict[int, str]
-    deployment: Deployment | None
-    prompts: Prompts | None
-    each: int
-    drives: int
-    time: float
-    profiled: bool
-    max_usd: float | None
-    played: tuple[int, ...] = ()
-
-    @property
-    def profile_rows(self) -> int:
-        """Return how many requests the profile has: the first rows of the layout."""
-        return self.each * len(self.alone)
 
 
 @dataclass(frozen=True)
@@ -71,32 +40,6 @@ class Judged:
     requests: RequestTable
     predicted: OutcomeTable
     measured: OutcomeTable
-
-
-def layout(scenario: Scenario, target: Target) -> RequestTable:
-    """Return all requests: for each tier alone the same first ones, then those of the drives."""
-    each = target.each if target.alone else 0
-    drawn = draw(scenario, n=each + scenario.run.requests)
-    if len(drawn) <= each:
-        rule = f"has {len(drawn)} requests, and the profile takes {each}"
-        raise CheckError(Problem(rule, "give a smaller --profile", ("answers", "sample")))
-    rows = np.concatenate([_rows(target), np.arange(each, len(drawn))])
-    arrival = np.maximum(drawn.arrival_ns[rows] - drawn.arrival_ns[each], 0)
-    arrival[: target.profile_rows] = 0
-    return replace(drawn.take(rows), arrival_ns=arrival)
-
-
-def _rows(target: Target) -> Any:
-    return np.tile(np.arange(target.each), len(target.alone))
-
-
-def dearest_usd(scenario: Scenario, requests: RequestTable) -> float:
-    """Return the most that one of the requests can cost: a call of every tier and their judges."""
-    calls = np.zeros(len(requests))
-    for k, tier in enumerate(scenario.tiers):
-        calls += call_usd(tier, requests, k)
-        calls += tier.verifier.usd_per_request if tier.verifier else 0.0
-    return float(calls.max()) + (scenario.router.usd_per_request if scenario.router else 0.0)
 
 
 def judged(
@@ -114,7 +57,7 @@ def judged(
     """
     scenario, first = target.scenario, target.profile_rows
     table = layout(scenario, target)
-    runs = _Runs(target, host, home, table)
+    runs = Runs(target, host, home, table)
     profiled: tuple[list[Any], list[Any]] = [], []
     predicts, transport_s = scenario, 0.0
     if first:
@@ -161,111 +104,13 @@ def judged(
     return replace(found, summary=summary)
 
 
-class _Runs:
-    """The drives of a check, one after the other, on one budget."""
-
-    def __init__(self, target: Target, host: str, home: Path, table: RequestTable):
-        self.target, self.host, self.home, self.table = target, host, home, table
-        self.spent_usd, self.driven = 0.0, list[Drive]()
-        self.asked: Any = None
-        if target.prompts is not None:
-            scenario, each = target.scenario, target.each if target.alone else 0
-            n = each + len(table) - target.profile_rows
-            asked = asked_by(scenario, target.prompts, scenario.run.seed, n)
-            self.asked = asked[np.concatenate([_rows(target), np.arange(each, n)])]
-
-    def run(self, name: str, first: int, last: int, options: list[str]) -> Drive:
-        """Drive some rows of the table, and return what the client saw."""
-        target, deployment = self.target, self.target.deployment
-        # Every drive meets an empty cache: its keys are its own.
-        salt = np.int64(uuid.uuid4().int >> 66)
-        file, rows = self.home / f"{name}.requests.parquet", self.home / f"{name}.rows.parquet"
-        replace(self.table, key=self.table.key ^ salt).save(file)
-        options = [*options, "--first", str(first), "--last", str(last)]
-        options += ["--bodies-file", str(self._bodies()), "--keep-replies"]
-        if deployment is not None:
-            options += ["--foreign"]
-            options += ["--tier-header", deployment.tier_header or ""]
-            options += ["--cost-header", deployment.cost_header or ""]
-            options += ["--api-key-env", deployment.api_key_env or ""]
-        if target.max_usd is not None:
-            options += ["--budget-file", str(self._budget())]
-        bundled.drive(self.host, file, rows, options)
-        drive = read_drive(rows)
-        self.spent_usd += float(drive.facts["spent_usd"])
-        self.driven.append(drive)
-        if deployment is None and not drive.said.any():
-            rule = "does not say which tier answered"
-            remedy = "add deployment to the scenario: a tier_header, or tier_from_model"
-            raise CheckError(Problem(rule, remedy, value=self.host))
-        return drive
-
-    def kept(self, r: int) -> list[str]:
-        """Return the options by which Locust keeps its own statistics of the first drive."""
-        own = self.home / "locust"
-        own.mkdir(exist_ok=True)
-        return [] if r else ["--csv", str(own / "locust"), "--html", str(own / "locust.html")]
-
-    def outcomes(self, requests: RequestTable, drive: Drive, first: int) -> tuple[Any, bool]:
-        """Return what happened to a drive's requests, and whether the grades are known."""
-        scenario, deployment = self.target.scenario, self.target.deployment
-        if deployment is None:
-            found = outcomes_of(scenario, requests, drive, first)
-        else:
-            found = from_responses(scenario, deployment, requests, drive, first)
-        prompts = self.target.prompts
-        if prompts is None:
-            return found, deployment is None
-        if not prompts.graded:
-            return found, False
-        right = [prompts.answers[j] or "" for j in self.asked[first : first + len(requests)]]
-        return graded(drive, right, found, self.target.played), True
-
-    def _bodies(self) -> Path:
-        target, file = self.target, self.home / "bodies.jsonl"
-        if file.exists():
-            return file
-        whole = target.deployment.model if target.deployment else "cascade"
-        models = list(target.alone.values())
-        with file.open("w", encoding="utf-8") as lines:
-            for i in range(len(self.table)):
-                model = models[i // target.each] if i < target.profile_rows else whole
-                messages: Any = [{"role": "user", "content": f"request {i}"}]
-                if target.prompts is not None:
-                    messages = target.prompts.messages[self.asked[i]]
-                lines.write(json.dumps({"model": model, "messages": messages}) + "\n")
-        return file
-
-    def _budget(self) -> Path:
-        """Write what is left to spend, and the prices of the way up to each tier."""
-        target, file = self.target, self.home / "budget.json"
-        deployment, prices, way = target.deployment, {}, np.zeros(3)
-        for k, tier in enumerate(target.scenario.tiers):
-            per_token = np.array([tier.prompt_usd_per_mtok, tier.output_usd_per_mtok]) / 1e6
-            judge_usd = tier.verifier.usd_per_request if tier.verifier else 0.0
-            way = way + np.array([tier.usd_per_request + judge_usd, *per_token])
-            prices[tier.name] = way.tolist()
-            for model, name in ((deployment and deployment.tier_from_model) or {}).items():
-                if name == tier.name:
-                    prices[model] = way.tolist()
-            if k in target.alone:
-                prices.setdefault(target.alone[k], way.tolist())
-        rules = {
-            "limit_usd": (target.max_usd or 0.0) - self.spent_usd,
-            "dearest_usd": dearest_usd(target.scenario, self.table),
-            "prices": prices,
-        }
-        file.write_text(json.dumps(rules), encoding="utf-8")
-        return file
-
-
 def _head(drive: Drive, n: int) -> Drive:
     columns = ("request", "scheduled_ns", "sent_ns", "end_ns", "http_status", "headers", "replies")
     return replace(drive, **{name: getattr(drive, name)[:n] for name in columns})
 
 
 def _found(
-    runs: _Runs,
+    runs: Runs,
     requests: RequestTable,
     predicted: OutcomeTable,
     drives: list[Drive],
@@ -378,7 +223,7 @@ def _pace(drive: Drive) -> dict[str, Any]:
     }
 
 
-def _money(target: Target, runs: _Runs, stub: str | None, stubbed: bool) -> dict[str, Any]:
+def _money(target: Target, runs: Runs, stub: str | None, stubbed: bool) -> dict[str, Any]:
     """Return what was spent; with the stub, its ledger and the gateway's bill side by side."""
     found: dict[str, Any] = {"billing_differs": False}
     if target.deployment is not None:
