@@ -211,3 +211,23 @@ def test_numbers_out_of_reach_are_refused(call: Callable[[], object], key: str) 
 def test_a_growing_queue_says_so() -> None:
     with pytest.raises(ScenarioError, match=r"12 erlangs needs more than 10 servers; .*add"):
         theory.mmc_wait_s(3, 4, 10)
+
+
+def test_a_two_state_mmpp_agrees_with_its_markov_chain() -> None:
+    """Moments of the gaps by linear algebra; dispersion by adding up the rates' covariances."""
+    rates, means = (2.0, 30.0), (60.0, 5.0)
+    chain = np.array([[-1 / means[0], 1 / means[0]], [1 / means[1], -1 / means[1]]])
+    inverse = np.linalg.inv(np.diag(rates) - chain)
+    share = np.array(means) / sum(means)
+    arrives = share * rates / (share @ rates)
+    first = arrives @ inverse @ np.ones(2)
+    second = 2 * arrives @ inverse @ inverse @ np.ones(2)
+    assert theory.mmpp_gap_cv(rates, means) == pytest.approx(math.sqrt(second / first**2 - 1))
+    for window_s in (0.1, 10.0, 1000.0):
+        lag = (np.arange(200_000) + 0.5) * window_s / 200_000
+        covariance = share[0] * share[1] * (rates[0] - rates[1]) ** 2
+        covariance = covariance * np.exp(-lag * (1 / means[0] + 1 / means[1]))
+        variance = 2 * ((window_s - lag) * covariance).mean() * window_s
+        found = theory.mmpp_dispersion(rates, means, window_s)
+        assert found == pytest.approx(1 + variance / (window_s * float(share @ rates)), rel=1e-6)
+    assert theory.mmpp_dispersion((3.0, 3.0), means, 10.0) == 1

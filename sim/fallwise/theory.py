@@ -34,10 +34,14 @@ __all__ = [
     "mmc_wait_quantile_s",
     "mmc_wait_s",
     "mmck",
+    "mmpp_dispersion",
+    "mmpp_gap_cv",
     "offered_load",
     "token_bucket_most",
     "zipf",
 ]
+
+Pair = tuple[float, float]
 
 
 class Queue(NamedTuple):
@@ -275,6 +279,31 @@ def lru_hit_rate(share: ArrayLike, capacity: int) -> float:
         else:
             high = middle
     return float(share @ -np.expm1(-share * low))
+
+
+def mmpp_dispersion(rates_rps: Pair, means_s: Pair, window_s: float) -> float:
+    """Return the index of dispersion of counts in windows of a two-state MMPP: variance / mean.
+
+    Source: Heffes and Lucantoni, A Markov modulated characterization of packetized voice and data
+    traffic, IEEE JSAC 4 (1986); Fischer and Meier-Hellstern, The MMPP cookbook (1993).
+    """
+    leave, other = 1 / means_s[0], 1 / means_s[1]
+    both = leave + other
+    swing = 2 * leave * other * (rates_rps[0] - rates_rps[1]) ** 2
+    swing /= both**2 * (rates_rps[0] * other + rates_rps[1] * leave)
+    return 1 + swing * (1 + math.expm1(-both * window_s) / (both * window_s))
+
+
+def mmpp_gap_cv(rates_rps: Pair, means_s: Pair) -> float:
+    """Return the coefficient of variation of the gaps between arrivals of a two-state MMPP.
+
+    Source: Fischer and Meier-Hellstern, The MMPP cookbook, Performance Evaluation 18 (1993).
+    """
+    leave, other = 1 / means_s[0], 1 / means_s[1]
+    first, second = rates_rps
+    swing = 2 * leave * other * (first - second) ** 2
+    swing /= (leave + other) ** 2 * (first * second + first * other + second * leave)
+    return math.sqrt(1 + swing)
 
 
 def token_bucket_most(burst: int, refill_s: float, window_s: float) -> int:

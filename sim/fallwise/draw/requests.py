@@ -47,19 +47,11 @@ def blocks(scenario: Scenario, seed: int, n: int, block: int) -> Iterator[Reques
     provenance = Provenance(__version__, scenario.name, scenario.hash, seed)
     source = _Source(scenario, chance, replay, trace, Answers(scenario, replay), provenance)
     popular = popularity(scenario.traffic)
-    starts = range(0, n, block)
-    clock = None
-    if not isinstance(law, Trace):
-        clock = arrivals(law, chance, (min(block, n - first) for first in starts))
-    for first in starts:
+    clock = arrivals(scenario.traffic, chance, n, block, trace)
+    for first in range(0, n, block):
         row = np.arange(first, min(first + block, n))
         asked = ask(scenario.traffic, row, chance, popular, replay, trace)
-        if clock is not None:
-            arrival_ns = next(clock)
-        else:
-            assert trace is not None
-            arrival_ns = trace.arrivals(row)
-        yield source.table(asked, arrival_ns).check()
+        yield source.table(asked, next(clock)).check()
 
 
 def questions(scenario: Scenario, seed: int, n: int) -> Int64s:

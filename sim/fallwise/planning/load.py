@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Final
 
 from fallwise.scenario import Scenario, override
@@ -24,7 +25,8 @@ def scaled(scenario: Scenario, factor: float) -> Scenario:
     values: dict[str, Any] = {
         "traffic.arrivals": _times(law.model_dump(exclude_unset=True), factor),
     }
-    if isinstance(law, Profile) or any(tier.elastic for tier in scenario.tiers):
+    timed = isinstance(law, Profile) or scenario.traffic.week is not None
+    if timed or any(tier.elastic for tier in scenario.tiers):
         values["run.requests"] = max(1, round(scenario.run.requests * factor))
     return override(scenario, values)
 
@@ -47,17 +49,20 @@ def _product(value: Any, factor: float) -> Any:
 
 
 def peak_factor(scenario: Scenario) -> float:
-    """Return the busiest rate of the arrivals over their mean; 1 where it has no pattern."""
-    law = scenario.traffic.arrivals
-    if isinstance(law, Profile):
-        return max(law.rates_rps) / (sum(law.rates_rps) / len(law.rates_rps))
-    return 1.0
+    """Return the busiest rate of profile and week over their mean; 1 where there is neither."""
+    traffic = scenario.traffic
+    known = [traffic.arrivals.rates_rps] if isinstance(traffic.arrivals, Profile) else []
+    if traffic.week is not None:
+        known += [traffic.week.hours, traffic.week.days]
+    return math.prod(max(rates) / (sum(rates) / len(rates)) for rates in known)
 
 
 def at_peak(scenario: Scenario, factor: float) -> Scenario:
     """Return the scenario at so many times its mean rate all the time, without its pattern."""
+    if scenario.traffic.week is not None:
+        scenario = override(scenario, {"traffic.week": None})
     law = scenario.traffic.arrivals
     if isinstance(law, Profile):
-        rate = sum(law.rates_rps) / len(law.rates_rps) * factor
+        rate = law.rate_rps * factor
         return override(scenario, {"traffic.arrivals": {"kind": "poisson", "rate_rps": rate}})
     return scaled(scenario, factor)

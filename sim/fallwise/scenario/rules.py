@@ -15,7 +15,7 @@ from fallwise.scenario.problems import MISSING, UNKNOWN, proposal
 from fallwise.scenario.source import Key
 from fallwise.scenario.study import Scenario
 from fallwise.scenario.tiers import Router, Tier
-from fallwise.scenario.traffic import Profile, Trace
+from fallwise.scenario.traffic import Mmpp, Profile, Trace, Traffic
 
 __all__ = ["MEASURES", "broken_rules"]
 
@@ -112,9 +112,7 @@ def _traffic(scenario: Scenario) -> Iterator[Problem]:
     if abs(total - 1) > 1e-9:
         yield Problem(f"the shares add up to {total:.10g}, not 1", "change a share", where)
     yield from _twice([segment.name for segment in traffic.segments], where)
-    if isinstance(traffic.arrivals, Profile) and not any(traffic.arrivals.rates_rps):
-        at = ("traffic", "arrivals", "rates_rps")
-        yield Problem("no request ever comes", "give one rate above 0", at)
+    yield from _rates(traffic)
     for i, segment in enumerate(traffic.segments):
         if segment.dataset is not None and not replay:
             yield _belongs((*where, i, "dataset"), segment.dataset, "replayed answers")
@@ -124,6 +122,25 @@ def _traffic(scenario: Scenario) -> Iterator[Problem]:
     if isinstance(run.warmup, int) and run.warmup >= run.requests:
         rule = f"the warm-up takes all {run.requests} requests"
         yield Problem(rule, "give fewer, or more run.requests", ("run", "warmup"), run.warmup)
+
+
+def _rates(traffic: Traffic) -> Iterator[Problem]:
+    law, week = traffic.arrivals, traffic.week
+    rates: dict[Key, list[float]] = {}
+    if isinstance(law, Profile):
+        rates["arrivals", "rates_rps"] = law.rates_rps
+    elif isinstance(law, Mmpp):
+        rates["arrivals", "states"] = [state.rate_rps for state in law.states]
+    if week is not None:
+        rates |= {("week", "hours"): week.hours, ("week", "days"): week.days}
+    for at, values in rates.items():
+        if not any(values):
+            rule = "no request ever comes"
+            yield Problem(rule, "give one number above 0", ("traffic", *at))
+    for i, surge in enumerate(traffic.surges):
+        if surge.to_s <= surge.from_s:
+            at = ("traffic", "surges", i, "to_s")
+            yield Problem("is not after from_s", "exchange them", at, surge.to_s)
 
 
 def _twice(names: list[str], where: Key) -> Iterator[Problem]:

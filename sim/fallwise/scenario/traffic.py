@@ -9,7 +9,23 @@ from pydantic import Field
 from fallwise.scenario.hours import Moment
 from fallwise.scenario.laws import FixedTokens, Model, NotNegative, Positive, TokenLaw
 
-__all__ = ["Arrivals", "Poisson", "Profile", "Renewal", "Repeats", "Segment", "Trace", "Traffic"]
+__all__ = [
+    "Arrivals",
+    "Client",
+    "Clients",
+    "Cox",
+    "Mmpp",
+    "Poisson",
+    "Profile",
+    "Renewal",
+    "Repeats",
+    "Segment",
+    "State",
+    "Surge",
+    "Trace",
+    "Traffic",
+    "Week",
+]
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -36,6 +52,79 @@ class Profile(Model):
     step_s: Positive
     rates_rps: Annotated[list[NotNegative], Field(min_length=1)]
 
+    @property
+    def rate_rps(self) -> float:
+        """Return the mean rate."""
+        return sum(self.rates_rps) / len(self.rates_rps)
+
+
+class State(Model):
+    """A state of mmpp traffic; it lasts an exponential time."""
+
+    rate_rps: NotNegative
+    """How many come while it lasts."""
+    mean_s: Positive
+    """How long the state lasts on average."""
+
+
+class Mmpp(Model):
+    """Bursts: Poisson at the rate of a state, after which comes any of the others, each as likely.
+
+    A Markov-modulated Poisson process. The run begins in each state by its share of the time.
+    """
+
+    kind: Literal["mmpp"]
+    states: Annotated[list[State], Field(min_length=2)]
+    """A quiet and a busy one, say."""
+
+    @property
+    def rate_rps(self) -> float:
+        """Return the mean rate."""
+        each = sum(state.rate_rps * state.mean_s for state in self.states)
+        return each / sum(state.mean_s for state in self.states)
+
+
+class Cox(Model):
+    """Poisson at a rate that is drawn anew again and again: a doubly stochastic process."""
+
+    kind: Literal["cox"]
+    rate_rps: Positive
+    """Mean of the rates."""
+    rate_cv: Positive
+    """Coefficient of variation of the rates."""
+    every_s: Positive
+    """How long each rate lasts."""
+    law: Literal["gamma", "lognormal"] = "gamma"
+    """Of the rates; the lognormal has the rarer and higher peaks."""
+
+
+class Client(Model):
+    """One client of many: independent gamma gaps; cv 1 is Poisson, above 1 is burstier."""
+
+    rate_rps: Positive
+    """How many of its requests come."""
+    cv: Positive
+    """Standard deviation of the gaps over their mean."""
+
+
+class Clients(Model):
+    """A few bursty clients and a Poisson background of all others.
+
+    So real traffic is put together: of ServeGen's services (arXiv 2505.09999) ten clients are 63
+    to 93 % of the rate, each with a cv of about 2. `fallwise import` makes the list of its files.
+    """
+
+    kind: Literal["clients"]
+    clients: Annotated[list[Client], Field(min_length=1)]
+    """The busiest ones."""
+    background_rps: NotNegative = 0.0
+    """All others together."""
+
+    @property
+    def rate_rps(self) -> float:
+        """Return the rate of all together."""
+        return self.background_rps + sum(client.rate_rps for client in self.clients)
+
 
 class Trace(Model):
     """A recorded trace: the columns arrival_s and, if there, prompt_tokens, output_tokens and key.
@@ -50,7 +139,32 @@ class Trace(Model):
     rate_factor: Positive = 1.0
 
 
-Arrivals = Annotated[Poisson | Renewal | Profile | Trace, Field(discriminator="kind")]
+Arrivals = Annotated[
+    Poisson | Renewal | Profile | Mmpp | Cox | Clients | Trace, Field(discriminator="kind")
+]
+
+
+class Week(Model):
+    """Busy and quiet hours: the rate is multiplied by its hour's and its day's number.
+
+    Only their proportions count: over a whole week the mean rate is that of the arrivals.
+    """
+
+    hours: Annotated[list[NotNegative], Field(min_length=24, max_length=24)]
+    """From midnight on."""
+    days: Annotated[list[NotNegative], Field(min_length=7, max_length=7)] = [1.0] * 7
+    """From Monday on, whichever day traffic.starts names."""
+
+
+class Surge(Model):
+    """A flash crowd: between two times of the run the rate is multiplied by a factor."""
+
+    from_s: NotNegative
+    """When it begins."""
+    to_s: Positive
+    """When it is over."""
+    factor: NotNegative
+    """0: nobody comes."""
 
 
 class Repeats(Model):
@@ -85,9 +199,21 @@ class Segment(Model):
 
 
 class Traffic(Model):
-    """The stream of requests."""
+    """The stream of requests.
+
+    week, growth_per_month and surges multiply the rate of any arrivals. The states of mmpp and the
+    rates of cox last as long as before; of gamma, clients and traces the clock runs faster or
+    slower, so that what was bursty stays so.
+    """
 
     arrivals: Arrivals
+    """When requests come."""
+    week: Week | None = None
+    """Busy and quiet hours."""
+    growth_per_month: Annotated[float, Field(gt=-1, le=10)] = 0.0
+    """0.1: a tenth more each month of 365.25 / 12 days, added from day to day."""
+    surges: list[Surge] = []
+    """Where they overlap, their factors are multiplied."""
     segments: Annotated[list[Segment], Field(min_length=1)] = [Segment()]
     starts: Moment = "mon 00:00"
-    """Day and time at which the run starts, for opening hours."""
+    """Day and time at which the run starts, for week and for opening hours."""
