@@ -78,7 +78,62 @@ def test_a_cascade_that_costs_more_and_why() -> None:
     # A quarter is kept; 40 % of a big call are spent before it.
     sentence = only(found(case, n=4000), "costs more than frontier-only")
     assert "because big is spared 2" in sentence
-    assert "costs 40 % of a big call" in sentence
+    assert "costs 40 % of one call to big" in sentence
+
+
+def test_a_rented_frontier_is_not_saved_by_sparing_it() -> None:
+    def sentence(**big: Any) -> str:
+        small = tier("small", usd_per_request=0.1, threshold=0.5, answers=GOOD)
+        case = scenario([small, tier("big", **big)])
+        return only(found(case, n=4000), "costs more than frontier-only")
+
+    rented = sentence(kind="pool", replicas=9, replica_usd_per_hour=400.0)
+    assert "because big is rented and costs the same whether it is called or not" in rented
+    assert "costs $0.1 a request on top" in rented
+    cheap = sentence(usd_per_request=0.05)
+    assert "all that is not big costs $0.1 a request by itself, most of it small ($0.1)" in cheap
+
+
+STAKED = [
+    tier("small", usd_per_request=0.1, threshold=0.5, answers={**GOOD, "accuracy": 0.5}),
+    tier("big", usd_per_request=1.0, answers={"accuracy": 0.99}),
+]
+
+
+@pytest.mark.parametrize(("usd", "loses"), [(50.0, True), (0.5, False), (0.0, False)])
+def test_wrong_answers_can_cost_more_than_calls_save(usd: float, loses: bool) -> None:
+    case = scenario(STAKED, traffic=traffic(1.0, wrong_answer_usd=usd))
+    summary = summarise(predict(case, 3, 4000, "reference"))
+    said = [s for s in summary["findings"] if "counted at their stakes" in s]
+    assert len(said) == loses
+    if loses:
+        usd_lost = summary["risk"]["confident_wrong_usd_mean"]["value"]
+        assert f"${usd_lost:.4g} of it for answers that passed every check" in said[0]
+
+
+def test_a_dearer_cascade_can_be_worth_it() -> None:
+    better = {"accuracy": 0.99, "auroc": 0.9}
+    case = scenario(
+        [
+            tier("small", usd_per_request=2.0, threshold=0.5, answers=better),
+            tier("big", usd_per_request=1.0),
+        ],
+        traffic=traffic(1.0, wrong_answer_usd=50.0),
+    )
+    sentences = found(case, n=4000)
+    only(sentences, "costs more than frontier-only")
+    assert "the cascade costs less: $2." in only(sentences, "Counting wrong answers")
+
+
+@pytest.mark.parametrize(("temperature", "said"), [(4.0, True), (1.0, False)])
+def test_scores_that_promise_more_than_they_hold(temperature: float, said: bool) -> None:
+    """A score that says how often it is right is never found out; one that is too sure is."""
+    honest = {"accuracy": 0.6, "auroc": 0.8, "calibration": {"temperature": 1 / temperature}}
+    case = scenario([tier("small", threshold=0.85, answers=honest), tier("big")])
+    summary = summarise(predict(case, 3, 6000, "reference"))
+    assert (summary["tiers"][0]["quality"]["value"] < 0.8) == said
+    sentences = [s for s in summary["findings"] if "is confidently wrong" in s]
+    assert len(sentences) == said
 
 
 def test_upkeep_can_eat_the_saving() -> None:
@@ -116,6 +171,22 @@ def test_wrong_answers_that_looked_sure() -> None:
     sentences = summarise(run(case, requests))["findings"]
     expected = "At this threshold (0.8) 41 % of the wrong answers that small shipped"
     assert expected in only(sentences, "had a score above 0.9")
+
+
+def test_a_threshold_of_ninety_per_cent_is_not_told_what_it_says_itself() -> None:
+    n = 100
+    case = scenario([tier("small", threshold=0.9), tier("big")])
+    requests = by_hand(
+        range(n),
+        [[1, 1]] * n,
+        score=[[0.95, 1]] * n,
+        correct=[[i % 4 > 0, 1] for i in range(n)],
+    )
+    sentences = summarise(run(case, requests))["findings"]
+    assert not [s for s in sentences if "had a score above" in s]
+    assert "small is confidently wrong: of the answers that it shipped 75 % are right" in only(
+        sentences, "at least 0.9"
+    )
 
 
 def test_the_slow_path_refusals_and_false_hits() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from fallwise.analysis.absences import absences
+from fallwise.analysis.money import rent_usd_per_s
 from fallwise.analysis.sample import FEWEST_BEYOND, Sample
 from fallwise.analysis.tally import SURE, steps
 from fallwise.scenario import Tier
@@ -29,10 +30,11 @@ def findings(sample: Sample, compared: Mapping[str, Sample], summary: Summary) -
         *_baseline_overload(compared, overload),
         *_missed(summary),
         *_dearer(sample, summary),
+        *_at_stake(sample, summary),
         *_unanswered(sample),
         *absences(sample, summary),
         *_frontier(summary),
-        *_sure_but_wrong(sample),
+        *_confident(sample, summary),
         *_false_hits(sample),
         *_slow_path(sample, summary),
         *_slower(summary),
@@ -112,7 +114,9 @@ def _dearer(sample: Sample, summary: Summary) -> Iterator[str]:
     cost, whole = (s["cost_usd_mean"]["value"] for s in (summary, baseline))
     both = f"{_usd(cost)} against {_usd(whole)} a request"
     if saving["high"] is not None and saving["high"] < 0:
-        yield f"The cascade costs more than frontier-only, {both}, because {_why(summary, name)}."
+        rented = rent_usd_per_s(scenario.tiers[scenario.frontier]) > 0
+        why = _why(summary, name, rented)
+        yield f"The cascade costs more than frontier-only, {both}, because {why}."
     elif saving["low"] is not None and saving["low"] <= 0:
         yield f"Whether the cascade costs less than frontier-only is open: {both}."
     month, whole_month = (s["cost_usd_per_month"] for s in (summary, baseline))
@@ -125,26 +129,63 @@ def _dearer(sample: Sample, summary: Summary) -> Iterator[str]:
         )
 
 
-def _why(summary: Summary, frontier: str) -> str:
-    """Return why a cascade is dearer than its frontier: too few kept, or a part that costs more."""
+def _why(summary: Summary, frontier: str, rented: bool) -> str:
+    """Return why a cascade is dearer than its frontier: sparing it saves less than the rest costs.
+
+    The cascade costs its frontier's own part and the rest; frontier-only a call for every request.
+    """
     tiers = {tier["name"]: tier for tier in summary["tiers"]}
     own = {name: tier["cost_usd_mean"]["value"] for name, tier in tiers.items()}
-    before = [name for name in tiers if name != frontier]
     call = summary["baselines"]["frontier_only"]["cost_usd_mean"]["value"]
-    extra = (
-        sum(own[name] for name in before) + (summary["router_usd_mean"] or {"value": 0})["value"]
-    )
-    kept = 1 - tiers[frontier]["visit_share"]["value"]
-    if call > 0 and kept < extra / call:
-        if extra >= call:
-            return f"all that is not {frontier} costs {_usd(extra)} a request by itself"
+    router = (summary["router_usd_mean"] or {"value": 0})["value"]
+    rest = sum(own.values()) - own[frontier] + router
+    kept, saved = 1 - tiers[frontier]["visit_share"]["value"], call - own[frontier]
+    if rented and saved < 0.01 * call:
         return (
-            f"{frontier} is spared {_percent(kept)} of the requests, and the rest of the cascade "
-            f"costs {_percent(extra / call)} of a {frontier} call: so many must be spared to "
-            "break even"
+            f"{frontier} is rented and costs the same whether it is called or not; the rest of "
+            f"the cascade costs {_usd(rest)} a request on top"
         )
-    dearest = max(own, key=lambda name: own[name])
-    return f"{dearest} alone costs {_usd(own[dearest])} a request"
+    spared = f"{frontier} is spared {_percent(kept)} of the requests"
+    if rest >= call:
+        parts = {name: usd for name, usd in own.items() if name != frontier} | {"router": router}
+        dearest = max(parts, key=lambda name: parts[name])
+        return (
+            f"all that is not {frontier} costs {_usd(rest)} a request by itself, most of it "
+            f"{dearest} ({_usd(parts[dearest])})"
+        )
+    if not rented and kept < rest / call:
+        return (
+            f"{spared}, and the rest of the cascade costs {_percent(rest / call)} of one call to "
+            f"{frontier}: so many must be spared to break even"
+        )
+    return (
+        f"{spared}, which saves {_usd(saved)} a request, and the rest of the cascade costs "
+        f"{_usd(rest)}"
+    )
+
+
+def _at_stake(sample: Sample, summary: Summary) -> Iterator[str]:
+    """Say what wrong answers change about which of the two costs less."""
+    saving, counted = summary["saving"], summary["saving_with_wrong_answers"]
+    lost = summary["wrong_answers_usd_mean"]
+    scenario = sample.scenario
+    if not lost or not saving or not counted or scenario.cheapest == scenario.frontier:
+        return
+    theirs = summary["baselines"]["frontier_only"]
+    if not (lost["value"] or theirs["cost_with_wrong_answers_usd_mean"]["value"]):
+        return
+    if None in (saving["low"], counted["low"], saving["value"], counted["value"]):
+        return
+    mine, whole = (x["cost_with_wrong_answers_usd_mean"]["value"] for x in (summary, theirs))
+    both = f"{_usd(mine)} against {_usd(whole)} a request"
+    if counted["high"] < 0 and not saving["high"] < 0:
+        confident = summary["risk"]["confident_wrong_usd_mean"]["value"]
+        yield (
+            f"The cascade saves on calls and loses on wrong answers: counted at their stakes, "
+            f"{both}; {_usd(confident)} of it for answers that passed every check and were wrong."
+        )
+    elif counted["low"] > 0 and not saving["low"] > 0:
+        yield f"Counting wrong answers at their stakes, the cascade costs less: {both}."
 
 
 def _unanswered(sample: Sample) -> Iterator[str]:
@@ -183,20 +224,38 @@ def _frontier(summary: Summary) -> Iterator[str]:
         )
 
 
-def _sure_but_wrong(sample: Sample) -> Iterator[str]:
+def _confident(sample: Sample, summary: Summary) -> Iterator[str]:
+    """Wrong answers with high scores; and thresholds that scores do not keep.
+
+    Where scores are probabilities that mean what they say, answers at or above a threshold are
+    right at least that often.
+    """
+    shares = {tier["name"]: tier for tier in summary["risk"]["tiers"]}
     for k, tier in enumerate(sample.scenario.tiers):
-        wrong, sure = (int(sample.total[f"tier{k}.{x}"]) for x in ("wrong", "wrong_but_sure"))
-        if tier.threshold is None or wrong < FEWEST:
+        wrong, sure, odd = (
+            int(sample.total[f"tier{k}.{x}"]) for x in ("wrong", "wrong_but_sure", "no_probability")
+        )
+        at = tier.threshold
+        if at is None or wrong < FEWEST or odd:
             continue
-        if tier.threshold <= SURE and sure >= wrong / 10:
+        looked = " and was passed by its verifier" if tier.verifier else ""
+        quality = summary["tiers"][k]["quality"]
+        if 0 < at < 1 and quality["high"] is not None and quality["high"] < at:
+            share = shares[tier.name]["confident_wrong_share"]["value"]
             yield (
-                f"At this threshold ({tier.threshold:g}) {_percent(sure / wrong)} of the wrong "
-                f"answers that {tier.name} shipped had a score above {SURE:g}."
+                f"{tier.name} is confidently wrong: of the answers that it shipped "
+                f"{_percent(quality['value'])} are right, though each had a score of at least "
+                f"{at:g}{looked}. {_percent(share)} of all requests get such a wrong answer."
             )
-        elif tier.threshold > SURE:
+        elif at >= SURE:
             yield (
-                f"{tier.name} shipped {wrong:,} wrong answers, each with a score of at least "
-                f"{tier.threshold:g}."
+                f"{tier.name} shipped {wrong:,} wrong answers; each had a score of at least "
+                f"{at:g}{looked}."
+            )
+        if at < SURE and sure >= wrong / 10:
+            yield (
+                f"At this threshold ({at:g}) {_percent(sure / wrong)} of the wrong answers that "
+                f"{tier.name} shipped had a score above {SURE:g}."
             )
 
 

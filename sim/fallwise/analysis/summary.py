@@ -12,6 +12,9 @@ means are of all requests after the warm-up, unless a line below says otherwise.
     escalation_rate       requests that the tier they began at did not end (a cache is not counted)
     sojourn_s_*           arrival to end, whichever way a request ended
     wrong_answers_usd_mean  a request: wrong answers that were shipped times their segment's stakes
+    cost_with_wrong_answers_usd_mean  cost_usd_mean and wrong_answers_usd_mean together; no other
+                          cost has stakes in it
+    risk                  wrong answers that had passed every check: analysis/risk.py
     tiers: visit_share, hit_share     visits, shipped answers
            cost_usd_mean              a request, rent included: tiers and router add up to the total
            visit_cost_usd_mean, wait_s_*, service_s_mean     a visit; service of those served
@@ -37,6 +40,7 @@ from fallwise.analysis.findings import findings
 from fallwise.analysis.money import SECONDS_PER_MONTH
 from fallwise.analysis.predict import Prediction
 from fallwise.analysis.questions import by_question, widened
+from fallwise.analysis.risk import risk
 from fallwise.analysis.sample import Json, Sample, collect, estimate, warmup
 from fallwise.scenario import Scenario
 from fallwise.tables import STATUSES, Floats, RequestTable
@@ -129,6 +133,7 @@ def _numbers(sample: Sample, compared: dict[str, Sample]) -> Summary:
         "shed_share": sample.share("status.shed", "n"),
         "escalation_rate": sample.share("escalated", "n"),
         "wrong_answers_usd_mean": sample.ratio("stakes_usd", "n"),
+        "risk": risk(sample),
         "rate_rps": sample.ratio("n", "gap_s"),
         "frontier": {
             "name": scenario.tiers[scenario.frontier].name,
@@ -145,6 +150,7 @@ def _numbers(sample: Sample, compared: dict[str, Sample]) -> Summary:
             if name in compared
         },
         "saving": _saving(sample, paired) if paired else None,
+        "saving_with_wrong_answers": _saving(sample, paired, "stakes_usd") if paired else None,
         "assumptions": [item.model_dump() for item in scenario.assumptions],
     }
 
@@ -162,6 +168,9 @@ def _point(sample: Sample) -> Summary:
     upkeep = sample.scenario.money.upkeep_usd_per_month
     return {
         "cost_usd_mean": estimate(cost, sample.column("n")),
+        "cost_with_wrong_answers_usd_mean": estimate(
+            cost + sample.column("stakes_usd"), sample.column("n")
+        ),
         "cost_usd_per_month": monthly
         and {name: None if x is None else x + upkeep for name, x in monthly.items()},
         "quality": sample.share("correct", "n"),
@@ -264,9 +273,11 @@ def _baseline(sample: Sample, k: int) -> Summary:
     return {"tier": tier["name"]} | _point(sample) | {name: tier[name] for name in kept}
 
 
-def _saving(sample: Sample, paired: Sample) -> Json | None:
+def _saving(sample: Sample, paired: Sample, *more: str) -> Json | None:
     """Return the share of frontier-only's cost that the cascade saves, upkeep left out."""
-    cost, whole = (_cost_usd(side) for side in (sample, paired))
+    cost, whole = (
+        sum((side.column(name) for name in more), _cost_usd(side)) for side in (sample, paired)
+    )
     return estimate(whole - cost, whole)
 
 

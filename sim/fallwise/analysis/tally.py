@@ -32,7 +32,18 @@ from fallwise.tables import (
     RequestTable,
 )
 
-__all__ = ["STRETCH", "SURE", "Tally", "add", "escalated", "in_units", "rows", "steps", "tally"]
+__all__ = [
+    "STRETCH",
+    "SURE",
+    "Tally",
+    "add",
+    "checked",
+    "escalated",
+    "in_units",
+    "rows",
+    "steps",
+    "tally",
+]
 
 Tally = dict[str, int]
 
@@ -93,7 +104,6 @@ def _stretch(scenario: Scenario, requests: RequestTable, outcomes: OutcomeTable)
     answered = outcomes.status == ANSWERED
     on = escalated(scenario, outcomes.visit)
     hits_cache = (outcomes.hit_tier == 0) & (scenario.cache is not None)
-    stakes = np.array([segment.wrong_answer_usd for segment in scenario.traffic.segments])
     sums: Tally = {
         "n": len(outcomes),
         "cost_usd": _sum(cost),
@@ -102,11 +112,7 @@ def _stretch(scenario: Scenario, requests: RequestTable, outcomes: OutcomeTable)
         "answered": _count(answered),
         "escalated": _count(on),
         "false_hits": _count(hits_cache & requests.false_hit),
-        "stakes_usd": 0,
     }
-    if stakes.any():
-        at_stake = answered * (1.0 - correct) * stakes[requests.segment]
-        sums["stakes_usd"] = _sum(_whole(at_stake, "_usd"))
     for status, name in enumerate(STATUSES):
         sums[f"status.{name}"] = _count(outcomes.status == status)
     frontier = _whole(requests.correct[:, scenario.frontier], "correct")
@@ -115,6 +121,7 @@ def _stretch(scenario: Scenario, requests: RequestTable, outcomes: OutcomeTable)
     sums["frontier.sent"] = _count(sent)
     sums["frontier.sent_correct"] = _sum(frontier[sent])
     sums |= _segments(scenario, requests, outcomes, grade, on)
+    sums |= _risk(scenario, requests, outcomes, grade)
     for k in range(outcomes.tiers):
         sums |= {f"tier{k}.{name}": x for name, x in _tier(requests, outcomes, grade, k).items()}
         if outcomes.rented_ns is not None:
@@ -147,6 +154,49 @@ def _segments(
     return sums
 
 
+def checked(scenario: Scenario) -> list[bool]:
+    """Return for each tier whether something looked at its answers: threshold, verifier, pair."""
+    tiers = scenario.tiers
+    return [
+        tier.threshold is not None
+        or tier.verifier is not None
+        or tier.agree_with is not None
+        or (k + 1 < len(tiers) and tiers[k + 1].agree_with is not None)
+        for k, tier in enumerate(tiers)
+    ]
+
+
+def _risk(
+    scenario: Scenario, requests: RequestTable, outcomes: OutcomeTable, grade: Int64s
+) -> Tally:
+    """Return how much was shipped wrong, and how much of it had passed all checks of its tier.
+
+    A cached answer counts at the tier that made it; a false hit is the cache's fault, not a tier's.
+    """
+    stakes = np.array([segment.wrong_answer_usd for segment in scenario.traffic.segments])
+    wrong = np.where(outcomes.status == ANSWERED, (1 << 24) - grade, 0)
+    lost = np.zeros_like(wrong)
+    if stakes.any():
+        lost = _whole(wrong * UNITS["correct"] * stakes[requests.segment], "_usd")
+    own = np.where((outcomes.hit_tier != outcomes.answer_tier) & requests.false_hit, 0, 1)
+    passed = np.append(checked(scenario), False)[outcomes.answer_tier] * own
+
+    def sums(name: str, mine: Any) -> Tally:
+        return {
+            f"{name}incorrect": _sum(wrong * mine),
+            f"{name}stakes_usd": _sum(lost * mine),
+            f"{name}passed_incorrect": _sum(wrong * passed * mine),
+            f"{name}passed_usd": _sum(lost * passed * mine),
+        }
+
+    found = sums("", 1)
+    for k in np.flatnonzero(checked(scenario)).tolist():
+        found |= sums(f"made{k}.", (outcomes.answer_tier == k) * own)
+    for j in range(len(stakes)) if len(stakes) > 1 else ():
+        found |= sums(f"segment{j}.", requests.segment == j)
+    return found
+
+
 def _tier(requests: RequestTable, outcomes: OutcomeTable, grade: Int64s, k: int) -> Tally:
     visit, start, finish = (
         x[:, k] for x in (outcomes.visit, outcomes.start_ns, outcomes.finish_ns)
@@ -167,6 +217,7 @@ def _tier(requests: RequestTable, outcomes: OutcomeTable, grade: Int64s, k: int)
         "correct": _sum(grade[hit]),
         "wrong": _count(wrong),
         "wrong_but_sure": _count(requests.score[wrong, k] > SURE),
+        "no_probability": _count((requests.score[hit, k] < 0) | (requests.score[hit, k] > 1)),
         "timeouts": _count((visit == WAITED_OUT) | (visit == WORKED_OUT)),
         "abandoned": _count(visit == ABANDONED),
         "turned_away": _count(visit == TURNED_AWAY),

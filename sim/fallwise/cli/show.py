@@ -87,7 +87,10 @@ def show(summary: Json, scenario: Scenario, folder: Path) -> None:
     note = f"{summary['requests']:,} requests, {seconds(summary['seconds_simulated'])} simulated"
     console.print(f"\n[bold]{escape(scenario.name)}[/bold]  {escape(scenario.about)}".rstrip())
     console.print(f"{note}, {summary['engine']} engine, seed {summary['seed']}\n")
-    for table in (_headline(summary), _baselines(summary), _tiers(summary), _paths(summary)):
+    tables = [_headline(summary), _baselines(summary), _tiers(summary), _paths(summary)]
+    if value(summary["wrong_answers_usd_mean"]):
+        tables.append(_risks(summary))
+    for table in tables:
         console.print(table)
         console.print()
     console.print(points(summary["findings"]))
@@ -152,12 +155,52 @@ def _headline(summary: Json) -> Any:
         if count and status != "answered":
             table.add_row(f"{status.replace('_', ' ')}", f"{count:,}")
     frontier = summary["frontier"]
-    if summary["saving"]:
-        table.add_row(f"saved against {frontier['name']} only", within(summary["saving"], percent))
+    _saved(table, f"{frontier['name']} only", summary["saving"])
+    if value(summary["wrong_answers_usd_mean"]):
+        _counted(table, summary)
+    confident = summary["risk"]["confident_wrong_share"]
+    if value(confident):
+        table.add_row("passed all checks, but wrong", within(confident, percent))
     table.add_row(f"{frontier['name']} right on all", within(frontier["quality_overall"], percent))
     if value(frontier["quality_escalated"]) is not None:
         escalated = within(frontier["quality_escalated"], percent)
         table.add_row(f"{frontier['name']} right on the escalated", escalated)
+    return table
+
+
+def _saved(table: Any, against: str, saving: Json | None, *, end: str = "") -> None:
+    """Add the share saved or, where it is negative, the share that is paid more."""
+    if saving is None or value(saving) is None:
+        return
+    words = f"saved against {against}{end}"
+    if saving["value"] < 0:
+        names = {"value": "value", "low": "high", "high": "low"}
+        flipped = {a: None if saving[b] is None else -saving[b] for a, b in names.items()}
+        saving, words = flipped, f"dearer than {against}{end}"
+    table.add_row(words, within(saving, percent))
+
+
+def _counted(table: Any, summary: Json) -> None:
+    """Add what a request costs when wrong answers are counted at their stakes."""
+    whole = "cost_with_wrong_answers_usd_mean"
+    table.add_row("cost with its wrong answers", within(summary[whole], usd))
+    alone = summary["baselines"].get("frontier_only")
+    if alone:
+        name = summary["frontier"]["name"]
+        table.add_row(f"the same, {name} only", within(alone[whole], usd))
+
+
+def _risks(summary: Json) -> Any:
+    """Return who ships wrong answers, and what they cost; `checked` ones passed every check."""
+    table = blank_table("wrong answers shipped", "wrong", "$ a request", "checked", "$ a request")
+    risk = summary["risk"]
+    rows = [("all requests", risk), *((f"made by {row['name']}", row) for row in risk["tiers"])]
+    rows += [(f"segment {row['name']}", row) for row in risk["segments"]]
+    for name, row in rows:
+        cells = []
+        for kind in ("wrong", "confident_wrong"):
+            cells += [percent(row[f"{kind}_share"]), usd(row[f"{kind}_usd_mean"])]
+        table.add_row(name, *cells)
     return table
 
 
