@@ -65,6 +65,8 @@ def test_it_is_the_summary_of_the_run_in_memory(case: Scenario, streamed: dict[s
         elif not time or key.endswith("/value"):
             # Far out the values of two neighbouring ranks differ by more than a bin.
             spacing = 0.01 if "_p99" in key else 2e-3
+            if key.startswith("/paths") and "_p999" in key:  # of a dozen values beyond
+                spacing = 0.1
             tolerance = RELATIVE_ERROR + spacing if time else 1e-12
             expected = whole[key]
             if isinstance(expected, float):
