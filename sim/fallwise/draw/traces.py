@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from fallwise.draw.columns import codes, numbers, require
+from fallwise.draw.columns import numbers
+from fallwise.draw.formats import form_of, keys_of, stamps_of
 from fallwise.errors import Problem, TableError
 from fallwise.scenario.traffic import Trace
 from fallwise.tables import LONGEST_NS, Bools, Floats, Int64s
@@ -69,37 +69,36 @@ class Recording:
 
 
 def read_trace(path: Path, law: Trace, chance: np.random.Generator) -> Recording:
-    """Return a trace (parquet, CSV or gzipped CSV), checked, with its uniform dither added.
+    """Return a trace in any form of `formats`, checked, with its uniform dither added.
 
-    TableError: no column arrival_s, times that are not finite, negative or not sorted, token
-    counts that are not whole numbers from 0 to 2**31 - 1.
+    TableError: no known columns, times that are not finite, negative or (of a tidy trace) not
+    sorted, token counts that are not whole numbers from 0 to 2**31 - 1.
     """
     file = str(path)
     rows = read_rows(path)
-    require(rows, "arrival_s", file)
-    arrival_s = numbers(rows, "arrival_s", file)
+    form = form_of(rows, file)
+    stamp, arrival_s = form.stamp, stamps_of(rows, form, file)
     longest = LONGEST_NS / 1e9 * min(law.rate_factor, 1.0) / 2
-    _refuse(file, "arrival_s", arrival_s, ~(arrival_s <= longest), "must be a number of seconds")
-    _refuse(file, "arrival_s", arrival_s, arrival_s < 0, "must not be negative")
-    fell = np.diff(arrival_s, prepend=0.0) < 0
-    _refuse(file, "arrival_s", arrival_s, fell, "must not be before the row above")
-    order: Any = slice(None)
+    _refuse(file, stamp, arrival_s, ~(arrival_s <= longest), "must be a number of seconds")
+    _refuse(file, stamp, arrival_s, arrival_s < 0, "must not be negative")
+    if form.name == "tidy":
+        fell = np.diff(arrival_s, prepend=0.0) < 0
+        _refuse(file, stamp, arrival_s, fell, "must not be before the row above")
     if law.dither_s:
-        arrival_s += law.dither_s * chance.random(len(arrival_s))
-        order = np.argsort(arrival_s, kind="stable")
+        arrival_s = arrival_s + law.dither_s * chance.random(len(arrival_s))
+    order = np.argsort(arrival_s, kind="stable")
     arrival_ns = np.rint(arrival_s[order] / law.rate_factor * 1e9).astype(np.int64)
     span = int(arrival_ns[-1] - arrival_ns[0])
     tokens = {}
-    for name in ("prompt_tokens", "output_tokens"):
-        if name in rows.column_names:
-            values = numbers(rows, name, file)
+    for name, column in vars(form).items():
+        if name.endswith("_tokens") and column in rows.column_names:
+            values = numbers(rows, column, file)
             whole = (values >= 0) & (values < 2**31) & (values == np.rint(values))
-            _refuse(file, name, values, ~whole, "must be a whole number of tokens")
+            _refuse(file, column, values, ~whole, "must be a whole number of tokens")
             tokens[name] = values[order]
-    key, distinct = None, 0
-    if "key" in rows.column_names:
-        code, labels = codes(rows, "key", file)
-        key, distinct = code[order], len(labels)
+    key, distinct = keys_of(rows, form, file), 0
+    if key is not None:
+        key, distinct = key[order], int(key.max()) + 1
     period = span + round(span / max(len(arrival_ns) - 1, 1))
     return Recording(file, arrival_ns, period, tokens, key, distinct)
 

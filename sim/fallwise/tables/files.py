@@ -25,15 +25,21 @@ NOTE: Final = b"fallwise"
 
 
 def read_rows(path: Path) -> Any:
-    """Return a parquet, CSV or gzipped CSV file as a pyarrow Table; TableError if it is not one."""
+    """Return a parquet file, CSV or JSON lines (both plain or gzipped) as a pyarrow Table.
+
+    TableError if it is none.
+    """
     import pyarrow as pa
 
     _refuse_absent(path)
-    parquet = path.suffix in (".parquet", ".pq")
+    kind, read = "CSV (.csv or .csv.gz)", _csv
+    if path.suffix in (".parquet", ".pq"):
+        kind, read = "parquet", _parquet
+    elif ".jsonl" in path.suffixes[-2:]:
+        kind, read = "JSON lines", _json
     try:
-        rows = _parquet(path) if parquet else _csv(path)
+        rows = read(path)
     except (pa.ArrowException, OSError, EOFError, ValueError, MemoryError, zlib.error) as error:
-        kind = "parquet" if parquet else "CSV (.csv or .csv.gz)"
         rule = f"cannot be read as {kind}: {str(error).strip().splitlines()[0]}"
         raise TableError(Problem(rule, "make it again", file=str(path))) from None
     if rows.num_rows == 0:
@@ -93,13 +99,24 @@ def _parquet(path: Path) -> Any:
 def _csv(path: Path) -> Any:
     from pyarrow import csv
 
+    return csv.read_csv(_plain(path))
+
+
+def _json(path: Path) -> Any:
+    from pyarrow import json
+
+    return json.read_json(_plain(path))
+
+
+def _plain(path: Path) -> Any:
+    """Return the file to read from: itself, or what a gzipped one unpacks to."""
     if path.suffix != ".gz":
-        return csv.read_csv(path)
+        return path
     with gzip.open(path) as file:
         text = file.read(_room(path) + 1)
     if len(text) > _room(path):
         raise ValueError(f"it unpacks to more than {_room(path):,} bytes")
-    return csv.read_csv(io.BytesIO(text))
+    return io.BytesIO(text)
 
 
 def _room(path: Path) -> int:
