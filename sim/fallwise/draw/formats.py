@@ -68,8 +68,7 @@ def stamps_of(rows: Any, form: Form, file: str) -> Floats:
         problem = Problem(f"is {column.type}, not a date and time", remedy, (form.stamp,), example)
         raise TableError(problem.at(file)) from None
     since = np.array(dates.to_numpy())
-    if not dates.null_count:
-        since -= since.min()
+    since -= np.nanmin(since)
     return np.asarray(since / 1e9, np.float64)
 
 

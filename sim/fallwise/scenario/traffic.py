@@ -132,9 +132,7 @@ class Trace(Model):
     CSV, JSON lines (either gzipped) or parquet, known by its columns: arrival_s, prompt_tokens,
     output_tokens, key; or as published by Azure (TIMESTAMP, ContextTokens, GeneratedTokens),
     Mooncake (timestamp, input_length, output_length, hash_ids) and BurstGPT (Timestamp, Request
-    tokens, Response tokens). dither_s adds a uniform delay to each arrival, for traces with coarse stamps (Mooncake:
-    3); rate_factor runs the trace faster (above 1) or slower. A trace that is shorter than the run
-    begins again.
+    tokens, Response tokens). A trace that is shorter than the run begins again.
     """
 
     kind: Literal["trace"]
