@@ -57,6 +57,15 @@ def test_json_is_the_summary_that_is_written_and_has_the_promised_keys(folder: P
     # Thresholds are scores of the tuning half: the other one may have a few below the lowest.
     assert rates == sorted(rates) and rates[0] < 0.01 and rates[-1] == 1
     assert summary["pick"]["met"]
+    figures = {path.name for path in (folder / "results/asked-tune/figures").iterdir()}
+    assert figures == {f"{x}.{y}" for x in ("quality-cost", "calibration") for y in ("png", "svg")}
+    (believed,) = summary["calibration"]
+    assert [row["name"] for row in believed["maps"]] == [
+        "as_it_is",
+        "temperature",
+        "platt",
+        "isotonic",
+    ]
 
 
 def test_words_fit_80_columns_and_name_the_value_to_set(folder: Path) -> None:

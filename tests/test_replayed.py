@@ -63,6 +63,19 @@ def test_one_command_leaves_rows_out_and_tunes_what_is_left(
     assert saved["low"] <= saved["value"] <= saved["high"]
 
 
+def test_a_tier_that_is_left_out_is_left_out_of_the_page_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    table(tmp_path / "t.csv", "cost_usd")
+    call = ["tune", "t.csv", "--margin", "5pt", "--match", "frontier", "--trials", "80", "--json"]
+    result = CliRunner().invoke(app, call, catch_exceptions=False)
+    summary = json.loads(result.stdout)
+    assert summary["pick"]["left_out"] == ["dear"]
+    assert summary["best_pair"]["tiers"] == ["cheap", "good"]
+    assert (tmp_path / "results/replayed-t-tune/report.html").exists()
+
+
 def test_what_a_table_lacks_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     path = table(tmp_path / "t.csv")

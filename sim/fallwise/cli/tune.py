@@ -135,6 +135,7 @@ def _page(scenario: Scenario, found: dict[str, Any], engine: Any) -> str:
     from fallwise import report
     from fallwise.analysis.predict import predict
     from fallwise.analysis.summary import summarise
+    from fallwise.planning.knobs import without
     from fallwise.scenario import override
 
     if found["pick"] is not None and found["pick"]["policy"] == "cascade":
@@ -142,9 +143,7 @@ def _page(scenario: Scenario, found: dict[str, Any], engine: Any) -> str:
         high = {key: report.ABOVE for key in values if not key.endswith(".verifier")}
         values = {key: high.get(key) if x is None else x for key, x in values.items()}
         scenario = override(scenario, values)
-        out = found["pick"].get("left_out", ())
-        kept = [tier for tier in scenario.tiers if tier.name not in out]
-        scenario = scenario.model_copy(update={"tiers": kept})
+        scenario = without(scenario, found["pick"].get("left_out", ()))
     prediction = predict(scenario, engine=engine)
     return report.page(summarise(prediction, "tune"), scenario, prediction, found)
 
@@ -222,8 +221,47 @@ def _show(console: Any, summary: dict[str, Any]) -> None:
     console.print()
     if summary["repeated"]:
         _show_repeated(console, summary["repeated"])
+    for tier in summary["calibration"]:
+        _show_calibration(console, tier)
     for sentence in summary["findings"]:
         console.print(f"• {sentence}", markup=False)
+
+
+def _show_calibration(console: Any, tier: dict[str, Any]) -> None:
+    """Print what a tier's score is worth, and what came of believing it."""
+    from fallwise.cli.show import percent, usd
+
+    said, so = percent(tier["score_mean"]), percent(tier["quality"])
+    console.print(f"Believing {tier['tier']}'s score: mean {said}, right {so}", end="")
+    console.print("." if tier["auroc"] is None else f", AUROC {tier['auroc']['value']:.3f}.")
+    console.print(
+        f"{'':>16}{'ECE':>8}{'Brier':>8}{'threshold':>11}{'promised':>10}{'came':>9}"
+        f"{'$ a request':>14}"
+    )
+    rows = [
+        (one["name"], one, other) for one, other in zip(tier["maps"], tier["believed"], strict=True)
+    ]
+    for name, one, other in [*rows, ("from labels", None, tier["labelled"])]:
+        gaps = ["–", "–"] if one is None else [f"{one[x]['value']:.3f}" for x in ("ece", "brier")]
+        at = "frontier" if other.get("frontier_only") else _brief(other["threshold"])
+        cells = percent(other.get("promised")), percent(other["quality"])
+        console.print(
+            f"{name.replace('_', ' '):>16}{gaps[0]:>8}{gaps[1]:>8}{at:>11}{cells[0]:>10}"
+            f"{cells[1]:>9}{usd(other['cost_usd_mean']):>14}",
+            markup=False,
+        )
+    wrong = tier["confident_and_wrong"]
+    ids = ", ".join(row["query_id"] for row in wrong["queries"][:8])
+    which = f", first the queries {ids}" if ids else ""
+    console.print(
+        f"Wrong with a score above {wrong['above']:g}: {wrong['count']:,} answers "
+        f"({percent(wrong['share'])}){which}.\n",
+        markup=False,
+    )
+
+
+def _brief(threshold: float | None) -> str:
+    return "above all" if threshold is None else f"{threshold:.4g}"
 
 
 def _show_repeated(console: Any, found: dict[str, Any]) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from fallwise import __version__
 from fallwise.draw.answers import Answers, Given, column_of
 from fallwise.draw.arrivals import arrivals
+from fallwise.draw.evaluations import EvaluationTable
 from fallwise.draw.laws import nanoseconds, seconds, tokens
 from fallwise.draw.mix import Asked, ask, popularity
 from fallwise.draw.replay import Replay, model_of, open_replay
@@ -22,7 +23,7 @@ from fallwise.scenario.laws import FixedTokens, FromTable, FromTokens, FromTrace
 from fallwise.scenario.traffic import Trace
 from fallwise.tables import NEVER_NS, Floats, Int32s, Int64s, Provenance, RequestTable
 
-__all__ = ["blocks", "draw", "questions"]
+__all__ = ["blocks", "draw", "questions", "table_of"]
 
 
 def draw(scenario: Scenario, seed: int | None = None, n: int | None = None) -> RequestTable:
@@ -66,6 +67,13 @@ def questions(scenario: Scenario, seed: int, n: int) -> Int64s:
     popular = popularity(scenario.traffic)
     asked = ask(scenario.traffic, np.arange(n), chance, popular, replay, trace)
     return asked.questions.key if asked.query is None else asked.query
+
+
+def table_of(scenario: Scenario, seed: int) -> EvaluationTable:
+    """Return the evaluation table that questions() numbers the rows of; answers are replayed."""
+    replay = open_replay(scenario, Streams(seed))
+    assert replay is not None
+    return replay.table
 
 
 @dataclass(frozen=True)

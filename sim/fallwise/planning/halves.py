@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from fallwise.draw import draw, questions, stream
+from fallwise.draw import draw, questions, stream, table_of
 from fallwise.errors import Problem, ScenarioError
 from fallwise.scenario import Scenario
 from fallwise.scenario.laws import FromTrace
@@ -18,7 +18,7 @@ from fallwise.scenario.traffic import Trace
 from fallwise.tables import Floats, Int64s, RequestTable
 from fallwise.tables.files import read_rows
 
-__all__ = ["Half", "first", "halves", "own_splits", "whole"]
+__all__ = ["Half", "first", "halves", "own_splits", "query_ids", "whole"]
 
 APART: Final = 104_729
 """Added to the seed for the other half of synthetic requests."""
@@ -32,11 +32,13 @@ class Half:
 
     question  (n,)  int64    rows with the same number ask the same question
     weight    (n,)  float64  how much a request counts
+    drawn                    the scenario and the seed that all of it was drawn with, and how many
     """
 
     requests: RequestTable
     question: Int64s
     weight: Floats
+    drawn: tuple[Scenario, int, int] | None = None
 
     def __len__(self) -> int:
         """Return n."""
@@ -96,7 +98,23 @@ def whole(scenario: Scenario, seed: int) -> Half:
         question = requests.key
     else:
         question = questions(scenario, seed, len(requests))
-    return Half(requests, question, _weights(scenario, requests, once))
+    drawn = scenario, seed, len(requests)
+    return Half(requests, question, _weights(scenario, requests, once), drawn)
+
+
+def query_ids(half: Half, rows: Int64s) -> list[dict[str, Any] | None]:
+    """Return dataset and query_id of some requests of a half; None where answers are synthetic."""
+    if half.drawn is None or half.drawn[0].answers.source == "synthetic" or not len(rows):
+        return [None] * len(rows)
+    scenario, seed, n = half.drawn
+    number = half.question[rows]
+    if scenario.answers.sample == "each_once":
+        number = questions(scenario, seed, n)[number]
+    table = table_of(scenario, seed)
+    return [
+        {"dataset": table.datasets[table.dataset[i]], "query_id": str(table.query_id[i])}
+        for i in number.tolist()
+    ]
 
 
 def first(scenario: Scenario, half: Half, n: int) -> Half:
@@ -151,4 +169,4 @@ def _part(scenario: Scenario, half: Half, mask: Any) -> Half:
     arrival_ns = half.requests.arrival_ns[: len(requests)]
     requests = replace(requests, arrival_ns=np.ascontiguousarray(arrival_ns))
     _, once = _once(scenario)
-    return Half(requests, half.question[mask], _weights(scenario, requests, once))
+    return Half(requests, half.question[mask], _weights(scenario, requests, once), half.drawn)

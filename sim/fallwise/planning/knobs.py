@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -11,7 +12,7 @@ import numpy as np
 from fallwise.scenario import Scenario
 from fallwise.tables import Floats, RequestTable
 
-__all__ = ["Knob", "Setting", "knobs_of", "own", "said", "turned"]
+__all__ = ["Knob", "Setting", "knobs_of", "own", "said", "turned", "without"]
 
 Setting = tuple[float, ...]
 """A value for each knob: a threshold or a cut; 1.0 and 0.0 are on and off, in and out."""
@@ -98,7 +99,7 @@ def turned(
     scenario: Scenario, requests: RequestTable, knobs: list[Knob], setting: Setting
 ) -> tuple[Scenario, RequestTable]:
     """Return scenario and requests with a setting put in; cuts are put in order."""
-    tiers, cuts, out = list(scenario.tiers), [], []
+    tiers, cuts, names = list(scenario.tiers), [], []
     for knob, value in zip(knobs, setting, strict=True):
         k = scenario.index(knob.tier) if knob.tier else -1
         if knob.kind == "cut":
@@ -108,12 +109,26 @@ def turned(
         elif knob.kind == "verifier" and not value:
             tiers[k] = tiers[k].model_copy(update={"verifier": None})
         elif knob.kind == "tier" and not value:
-            out.append(k)
-    kept = [tier for k, tier in enumerate(tiers) if k not in out]
-    changed: dict[str, Any] = {"tiers": kept}
+            names.append(knob.tier)
+    changed: dict[str, Any] = {"tiers": tiers}
     if scenario.router is not None:
         changed["router"] = scenario.router.model_copy(update={"cuts": sorted(cuts)})
-    return scenario.model_copy(update=changed), requests.without(out) if out else requests
+    found = scenario.model_copy(update=changed)
+    if not names:
+        return found, requests
+    return without(found, names), requests.without([scenario.index(name) for name in names])
+
+
+def without(scenario: Scenario, names: Sequence[str]) -> Scenario:
+    """Return the scenario without some tiers, and without what it says about them elsewhere."""
+    tiers = [tier for tier in scenario.tiers if tier.name not in names]
+    for k, tier in enumerate(tiers):
+        if tier.filled_by is not None:
+            fills = [name for name in tier.filled_by if name not in names]
+            tiers[k] = tier.model_copy(update={"filled_by": fills})
+    about = tuple(f"tiers.{name}." for name in names)
+    kept = [item for item in scenario.assumptions if not item.key.startswith(about)]
+    return scenario.model_copy(update={"tiers": tiers, "assumptions": kept})
 
 
 def said(knobs: list[Knob], setting: Setting | None) -> dict[str, Any]:

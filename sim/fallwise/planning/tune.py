@@ -27,6 +27,7 @@ from fallwise.planning.pick import Candidates, Goal, pick
 from fallwise.planning.reported import Changed, metrics, reported, simulated, weighted
 from fallwise.planning.search import frontier_of, polished, search, tried, wrong_but_sure
 from fallwise.planning.side import Side, Ways, side_of
+from fallwise.planning.trust import trust
 from fallwise.scenario import Scenario
 from fallwise.tables import NOT_VISITED
 
@@ -89,6 +90,7 @@ def tune(
         "version": __version__,
         "engine": engine,
         **tuned.about,
+        "tiers": [{"name": one.name, "kind": one.kind} for one in scenario.tiers],
         "goal": {**vars(goal), "words": goal.words()},
         "curve": curve,
         "bend": None if bend is None else _point(reporting, bend) | tuned.said(bend),
@@ -98,6 +100,8 @@ def tune(
         | labels_needed(goal, tuning, reporting, stream(seed, "tune.labels"), tuned.labels),
         "metrics": areas,
     }
+    both = tuning.half, reporting.half
+    found["calibration"] = trust(scenario, goal, both, seed, engine) if tuned.labels else []
     found["tuned"] = chosen and {"cost_usd_mean": chosen.cost_usd_mean, "quality": chosen.quality}
     found["findings"] = list(_findings(scenario, found, goal))
     return found
@@ -369,6 +373,14 @@ def _findings(scenario: Scenario, found: Json, goal: Goal) -> Iterator[str]:
             f"With queues, timeouts and cached answers quality is {pick['quality_simulated']:.4f} "
             f"instead of {pick['quality']['value']:.4f}: see `fallwise run` with this threshold."
         )
+    for one in found["calibration"]:
+        row, best = one["believed"][0], one["believed"][-1]
+        if abs(row["points"]) >= 1 and not row["frontier_only"]:
+            yield (
+                f"Who takes {one['tier']}'s score for a probability is promised "
+                f"{100 * row['promised']:.1f} % and gets {100 * row['quality']:.1f} %; made "
+                f"isotonic, {100 * best['promised']:.1f} % and {100 * best['quality']:.1f} %."
+            )
     labels = found["labels"]
     if labels["needed"] and labels["needed"] > labels["tuned_on"]:
         yield (

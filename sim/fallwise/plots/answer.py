@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from fallwise.plots.budget import latency_budget
+from fallwise.plots.calibration import believed
+from fallwise.plots.money import what_was_tuned
 from fallwise.plots.style import Summary
 from fallwise.plots.volume import cost_against_volume
 
@@ -21,3 +23,7 @@ def answer(summary: Summary) -> Iterator[tuple[str, Figure]]:
         yield "cost-volume", cost_against_volume(summary)
     if summary["command"] == "compare":
         yield "latency-budget", latency_budget(summary)
+    if summary["command"] == "tune":
+        yield "quality-cost", what_was_tuned(summary)
+        if summary["calibration"]:
+            yield "calibration", believed(summary)

@@ -15,9 +15,15 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["Scored", "reliability_diagram"]
+__all__ = ["Scored", "believed", "reliability_diagram"]
 
 BINS: Final = 10
+MAPS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
+    "as_it_is": ("as it is", {"color": "#d95f02", "fmt": "o-"}),
+    "temperature": ("by temperature", {"color": "#1f78b4", "fmt": "s--"}),
+    "isotonic": ("isotonic", {"color": "black", "fmt": "^:"}),
+}
+"""The maps that are drawn; what they are called, and how they look."""
 SMALL: Final = 0.03
 """An average gap between score and truth that nobody would notice."""
 
@@ -55,6 +61,59 @@ def reliability_diagram(summary: Summary, scored: Sequence[Scored]) -> Figure:
                 above.set_ylabel("right answers (%)")
                 below.set_ylabel("answers (%)")
     return figure
+
+
+def believed(summary: Summary) -> Figure:
+    """Return for each tuned tier the share of right answers against what its score says.
+
+    As it is, and after two of the maps that were learnt on the other half. Lines through the points
+    are 95 % intervals. The summary is that of `tune`.
+    """
+    tiers = summary["calibration"]
+    across = min(len(tiers), 3)
+    down = -(-len(tiers) // across)
+    below = note(
+        summary, "Dashed: scores that mean what they say. Maps were learnt on other questions."
+    )
+    with frame(_came(tiers), below, 1.6 + 3.4 * down) as (figure, page):
+        axes = page.subplots(down, across, squeeze=False, sharex=True, sharey=True)
+        for ax in axes.ravel()[len(tiers) :]:
+            ax.set_visible(False)
+        for i, tier in enumerate(tiers):
+            ax = axes.ravel()[i]
+            ax.plot([0, 1], [0, 100], color=GREY, linestyle="--", linewidth=1)
+            for one in tier["maps"]:
+                if one["name"] in MAPS:
+                    _groups(ax, one)
+            ax.set_title(
+                f"{tier['tier']}: mean score {percent(tier['score_mean']['value'])},"
+                f"\nright {percent(tier['quality']['value'])}"
+            )
+            ax.set_xlabel("score (0 to 1)")
+            ax.set_ylim(-2, 102)
+            if i % across == 0:
+                ax.set_ylabel("right answers (%)")
+        page.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower left", ncols=3)
+    return figure
+
+
+def _groups(ax: Axes, one: Any) -> None:
+    columns = ("score_mean", "quality", "low", "high")
+    x, y, low, high = (np.array([group[name] for group in one["groups"]]) for name in columns)
+    label, look = MAPS[one["name"]]
+    spread = 100 * np.stack([y - low, high - y]).clip(0)
+    more: dict[str, Any] = {"label": f"{label}", "elinewidth": 1, "capsize": 2, **look}
+    ax.errorbar(x, 100 * y, spread, **more)
+
+
+def _came(tiers: Any) -> str:
+    """Say what came of believing the score that promised most beyond what it kept."""
+    worst = min(tiers, key=lambda tier: float(tier["believed"][0]["points"]))
+    row = worst["believed"][0]
+    if abs(row["points"]) < 0.5:
+        return f"Believing {worst['tier']}'s score would give what it promises"
+    came = percent(row["quality"])
+    return f"Believing {worst['tier']}'s score promises {percent(row['promised'])}; {came} came"
 
 
 def _panel(above: Axes, below: Axes, tier: Scored, of: Colours) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["quality_against_cost"]
+__all__ = ["quality_against_cost", "what_was_tuned"]
 
 PLACES: Final = [
     (9, 0, "left", "center"),
@@ -67,6 +67,87 @@ def quality_against_cost(summary: Summary, curves: Mapping[str, Curve]) -> Figur
         figure.draw_without_rendering()  # places the axes
         _name(ax, points, many)
     return figure
+
+
+def what_was_tuned(summary: Summary) -> Figure:
+    """Return what can be tuned: quality against cost, the pick, and what it is measured against.
+
+    The summary is that of `tune`. Lines through points are 95 % intervals.
+    """
+    points = [
+        _Point(f"{summary[name]['tier']} only", marker, colours(summary)[tier], cost, quality)
+        for name, marker in (("cheapest_only", "o"), ("frontier_only", "s"))
+        for tier, cost, quality in [_alone(summary[name])]
+    ]
+    for name, marker in (("oracle", "D"), ("best_pair", "^"), ("bend", "v")):
+        if (found := summary[name]) and (name != "oracle" or found["frontier_share"] > 0):
+            points.append(_Point(name.replace("_", " "), marker, GREY, *_plain(found)))
+    if (found := summary["pick"]) and found["policy"] == "cascade":
+        points.append(_Point("the pick", "*", "black", found["cost_usd_mean"], found["quality"]))
+    top = max(float(p.cost["value"] or 0) for p in points)
+    many = 1 if top >= 0.1 else 1000
+    curve = _best(summary)
+    words = "every threshold" if not summary["searched"] else "settings that no other one beats"
+    below = note(
+        summary,
+        f"Tuned on {summary['labels']['tuned_on']:,} questions, all shown on"
+        f" {summary['labels']['reported_on']:,} others; nobody queues, nothing is cached.",
+        money=True,
+    )
+    with frame(_picked(summary), below, 5.2) as (figure, page):
+        ax = page.subplots()
+        if curve:
+            cost, quality = zip(*curve, strict=True)
+            look: dict[str, Any] = {"color": "black", "linewidth": 1.6, "label": words}
+            if summary["searched"]:
+                look |= {"drawstyle": "steps-post", "marker": "."}
+            ax.plot([many * x for x in cost], [100 * x for x in quality], **look)
+        baselines = {name: summary[name] for name in ("cheapest_only", "frontier_only")}
+        _mix(ax, {"baselines": baselines}, many)
+        for point in points:
+            _draw(ax, point, many)
+        _limits(ax, top * many)
+        ax.set_xlabel(f"cost of {'a request' if many == 1 else '1,000 requests'} (US dollars)")
+        ax.set_ylabel("quality: requests answered right (%)")
+        page.legend(*ax.get_legend_handles_labels(), loc="outside lower left")
+        figure.draw_without_rendering()  # places the axes
+        _name(ax, points, many)
+    return figure
+
+
+def _alone(found: Any) -> tuple[str, Any, Any]:
+    return found["tier"], found["cost_usd_mean"], found["quality"]
+
+
+def _plain(found: Any) -> list[dict[str, float | None]]:
+    return [{"value": found[x], "low": None, "high": None} for x in ("cost_usd_mean", "quality")]
+
+
+def _best(summary: Summary) -> list[tuple[float, float]]:
+    """Return cost and quality of the curve's points; of a search those that no other one beats."""
+    found = [(p["cost_usd_mean"], p["quality"]) for p in summary["curve"]]
+    if not summary["searched"]:
+        return found
+    best: list[tuple[float, float]] = []
+    for cost, quality in sorted(found, key=lambda p: (p[0], -p[1])):
+        if not best or quality > best[-1][1]:
+            best.append((cost, quality))
+    return best
+
+
+def _picked(summary: Summary) -> str:
+    pick, name = summary["pick"], summary["frontier_only"]["tier"]
+    if pick is None:
+        return f"Nothing gives {summary['goal']['words']}"
+    if pick["policy"] == "frontier_only":
+        return f"{name} alone is the best choice for {summary['goal']['words']}"
+    saved, points = pick["saving"], 100 * pick["quality_difference"]["value"]
+    money = "The pick" if saved is None else f"The pick saves {percent(saved['value'])} and"
+    if saved is not None and saved["value"] < 0:
+        money = f"The pick costs {percent(-saved['value'])} more than {name} alone and"
+    side = "more" if points > 0 else "less"
+    than = "" if name in money else f" than {name} alone"
+    return f"{money} is right {abs(points):.1f} points {side} often{than}"
 
 
 def _points(summary: Summary) -> list[_Point]:
