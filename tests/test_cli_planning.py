@@ -86,6 +86,31 @@ def test_a_range_that_is_none_or_breaks_a_rule_is_refused(folder: Path) -> None:
     assert not (folder / "results").exists()
 
 
+def test_a_range_times_what_is_there_is_written_with_tables_and_figures(folder: Path) -> None:
+    args = ("--range", "traffic=x0.5:x2", "--range", "tiers.big.service=x0.5:x2", "--sobol", "2")
+    found = json.loads(asked("sensitivity", "s.yaml", *args, "--json").stdout)
+    assert found["ranges"]["traffic"] == {"low": 0.5, "high": 2.0, "times": True}
+    assert found["tornado"]["sojourn_s_p95"][0]["swing"]["value"] > 0
+    written = folder / "results" / "asked-sensitivity"
+    assert sorted(path.name for path in written.rglob("*.[cp]*")) == [
+        *("shares-of-variance.png", "sobol.csv", "tornado.csv", "tornado.png")
+    ]
+    for text in ("traffic=x0.5:2", "traffic=x-1:x2", "tiers.big.kind=x1:x2"):
+        with pytest.raises(FallwiseError, match=r"is no range|no number"):
+            asked("sensitivity", "s.yaml", "--range", text)
+
+
+def test_offers_are_read_with_their_prices_or_refused(folder: Path) -> None:
+    found = asked("size", "s.yaml", "--offer", "tiers.small.slots=1,4@100", "--json")
+    assert json.loads(found.stdout)["offers"]["tiers.small.slots"] in (1, 4)
+    assert (folder / "results" / "asked-size" / "tried.csv").exists()
+    for text in ("tiers.small.slots", "tiers.small.slots=4@x", "tiers.small.slots=4@-1"):
+        with pytest.raises(FallwiseError, match="is no offer"):
+            asked("size", "s.yaml", "--offer", text)
+    with pytest.raises(FallwiseError, match="slotz"):
+        asked("size", "s.yaml", "--offer", "tiers.small.slotz=4")
+
+
 def test_never_pays_ends_with_1() -> None:
     found = asked("breakeven", "s.yaml", "--set", "tiers.small.usd_per_request=1", "--json", ends=1)
     assert json.loads(found.stdout)["requests_per_month"] is None

@@ -1,4 +1,11 @@
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -10,7 +17,7 @@ from fallwise.planning.runs import Job, run_all
 from fallwise.scenario import Scenario, parse
 
 
-def scenario() -> Scenario:
+def scenario(requests: int = 400) -> Scenario:
     return parse(
         {
             "name": "swept",
@@ -25,57 +32,128 @@ def scenario() -> Scenario:
                     "usd_per_request": 0.5,
                 }
             ],
-            "run": {"requests": 400, "warmup": 0},
+            "run": {"requests": requests, "warmup": 0},
         }
     )
 
 
-def jobs(count: int) -> list[Job]:
-    return [Job(scenario(), (("tiers.one.usd_per_request", j / 4),), seed=3) for j in range(count)]
+def jobs(count: int, requests: int = 400) -> list[Job]:
+    key = "tiers.one.usd_per_request"
+    return [Job(scenario(requests), ((key, j / 4),), seed=3) for j in range(count)]
+
+
+class Here(Executor):
+    """Runs what it is given at once, and notes which jobs they were."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def submit(self, work: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        done: Future[Any] = Future()
+        self.asked += [job.key for job in args[0]]
+        done.set_result(work(*args))
+        return done
+
+
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch) -> Here:
+    found = Here()
+
+    @contextmanager
+    def executor(scheduler: str | None, count: int) -> Iterator[Executor]:
+        yield found
+
+    monkeypatch.setattr(runs, "_executor", executor)
+    return found
 
 
 def test_processes_give_what_one_process_gives_in_order() -> None:
     wanted = [runs._point(job) for job in jobs(5)]
-    assert run_all(jobs(5)) == wanted
-    assert [point["cost_usd_mean"] for point in wanted] == [0, 0.25, 0.5, 0.75, 1]
+    assert json.dumps(run_all(jobs(5))) == json.dumps(wanted)
+    assert [point["cost_usd_mean"]["value"] for point in wanted] == [0, 0.25, 0.5, 0.75, 1]
 
 
-def test_a_killed_sweep_goes_on_where_it_was(tmp_path: Path, monkeypatch: Any) -> None:
-    journal = tmp_path / "sweep" / "journal.jsonl"
-    first = run_all(jobs(3), journal=journal)
+def test_a_dask_cluster_gives_the_same_bytes() -> None:
+    distributed = pytest.importorskip("distributed")
+    with distributed.LocalCluster(
+        n_workers=1,
+        threads_per_worker=2,
+        processes=False,
+        host="127.0.0.1",
+        protocol="tcp",
+        dashboard_address=None,
+    ) as cluster:
+        found = run_all(jobs(5), scheduler=cluster.scheduler_address)
+    assert json.dumps(found) == json.dumps([runs._point(job) for job in jobs(5)])
+
+
+def test_short_jobs_are_handed_over_together_and_long_ones_alone() -> None:
+    assert [len(batch) for batch in runs._batches(jobs(300, requests=1000))] == [100, 100, 100]
+    assert [len(batch) for batch in runs._batches(jobs(3, requests=200_000))] == [1, 1, 1]
+
+
+def test_progress_counts_every_job_once(here: Here, tmp_path: Path) -> None:
+    told: list[tuple[int, int]] = []
+    run_all(jobs(3), journal=tmp_path / "j", progress=lambda *pair: told.append(pair))
+    run_all(jobs(5), journal=tmp_path / "j", progress=lambda *pair: told.append(pair))
+    assert told == [(0, 3), (3, 3), (3, 5), (5, 5)]
+
+
+SWEEP = """\
+import sys
+sys.path.insert(0, {tests!r})
+from pathlib import Path
+from test_runs import jobs
+from fallwise.planning.runs import run_all
+if __name__ == "__main__":
+    run_all(jobs(60, requests=100_000), journal=Path({journal!r}))
+"""
+
+
+def test_a_sweep_that_is_killed_goes_on_where_it_was(here: Here, tmp_path: Path) -> None:
+    journal, script = tmp_path / "sweep" / "journal.jsonl", tmp_path / "sweep.py"
+    tests = str(Path(__file__).parent)
+    script.write_text(SWEEP.format(tests=tests, journal=str(journal)))
+    sweep = subprocess.Popen([sys.executable, str(script)])
+    until = time.monotonic() + 120
+    while not (journal.exists() and journal.read_text().strip()) and time.monotonic() < until:
+        time.sleep(0.01)
+    children = Path(f"/proc/{sweep.pid}/task/{sweep.pid}/children")
+    workers = children.read_text().split() if children.exists() else []
+    os.kill(sweep.pid, signal.SIGKILL)
+    assert sweep.wait(60) == -signal.SIGKILL, "it was over before it was killed"
+
+    kept = runs._read(journal)
+    wanted = jobs(60, requests=100_000)
+    assert 0 < len(kept) < len(wanted)
     with open(journal, "a", encoding="utf-8") as file:
-        file.write('{"half-writ')
-    asked: list[int] = []
-    points = runs._points
-
-    def count(batch: list[Job]) -> list[runs.Point]:
-        asked.append(len(batch))
-        return points(batch)
-
-    monkeypatch.setattr(runs, "_points", count)
-    monkeypatch.setattr(runs, "_executor", in_this_process)
-    assert run_all(jobs(4), journal=journal)[:3] == first
-    assert sum(asked) == 1
-    lines = [line for line in journal.read_text().splitlines() if line.startswith("{")]
-    assert len([line for line in lines if _whole(line)]) >= 4 - 1
-    assert run_all(jobs(4), journal=journal)[:3] == first
-    assert sum(asked) == 1
+        file.write('\n{"half-writ')
+    found = run_all(wanted, journal=journal)
+    assert sorted(here.asked) == sorted(job.key for job in wanted if job.key not in kept)
+    assert [point["cost_usd_mean"]["value"] for point in found] == [j / 4 for j in range(60)]
+    here.asked.clear()
+    assert run_all(wanted, journal=journal) == found
+    assert here.asked == []
+    # Its workers do not stay behind.
+    while any(_alive(pid) for pid in workers) and time.monotonic() < until:
+        time.sleep(0.01)
+    assert not any(_alive(pid) for pid in workers)
 
 
-@contextmanager
-def in_this_process(scheduler: str | None, count: int) -> Any:
-    class Here:
-        map = staticmethod(map)
-
-    yield Here()
+def _alive(pid: str) -> bool:
+    stat = Path(f"/proc/{pid}/stat")
+    return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z"
 
 
-def _whole(line: str) -> bool:
-    try:
-        json.loads(line)
-    except json.JSONDecodeError:
-        return False
-    return True
+def test_a_changed_table_is_another_job(tmp_path: Path) -> None:
+    table = tmp_path / "answers.csv"
+    answers = scenario().answers.model_copy(update={"table": "answers.csv"})
+    base = scenario().model_copy(update={"answers": answers})
+    keys = []
+    for text in ("one", "other"):
+        table.write_text(text)
+        keys.append(Job(base.placed_in(tmp_path)).key)
+    assert keys[0] != keys[1]
 
 
 def test_a_scheduler_that_does_not_answer_is_named() -> None:

@@ -18,7 +18,7 @@ from fallwise.errors import ScenarioError
 from fallwise.scenario import Scenario, override
 from fallwise.tables import ANSWERED
 
-__all__ = ["QUARTER", "moved"]
+__all__ = ["QUARTER", "factored", "moved"]
 
 QUARTER: Final = 0.25
 REQUESTS: Final = 20_000
@@ -45,7 +45,7 @@ def moved(scenario: Scenario, engine: Engine = "compiled") -> dict[str, Any]:
     for key in dict.fromkeys(item.key for item in scenario.assumptions):
         try:
             value = scenario.value_at(key, given=True)
-            *ends, base = [dict(_scaled(key, value, by)) for by in (1 - QUARTER, 1 + QUARTER, 1.0)]
+            *ends, base = [dict(factored(key, value, by)) for by in (1 - QUARTER, 1 + QUARTER, 1.0)]
             points = [_point(override(scenario, end), n, engine) for end in ends if end != base]
         except (LookupError, ScenarioError):
             points = []
@@ -58,20 +58,23 @@ def moved(scenario: Scenario, engine: Engine = "compiled") -> dict[str, Any]:
     return {"base": base_point, "rows": rows, "left": left, "requests": n}
 
 
-def _scaled(key: str, value: Any, by: float) -> Iterator[tuple[str, Any]]:
-    """Yield the numbers at and below a key, scaled, and their own keys."""
+def factored(key: str, value: Any, by: float) -> Iterator[tuple[str, Any]]:
+    """Yield the numbers at and below a key, times `by`, and their own keys.
+
+    Of an accuracy and what is like it the distance from 1 is multiplied.
+    """
     name = key.rpartition(".")[2]
     if isinstance(value, dict):
         for inner, item in value.items():
             if inner not in NO_SIZE and item is not None:
-                yield from _scaled(f"{key}.{inner}", item, by)
+                yield from factored(f"{key}.{inner}", item, by)
     elif isinstance(value, list) and name not in NO_SIZE:
         if value and all(isinstance(x, int | float) for x in value):
             yield key, [x * by for x in value]
         else:
             for i, item in enumerate(value):
                 if isinstance(item, dict):
-                    yield from _scaled(f"{key}[{i}]", item, by)
+                    yield from factored(f"{key}[{i}]", item, by)
     elif isinstance(value, float) and name in FROM_ONE:
         yield key, max(0.0, 1 - (1 - value) * by)
     elif isinstance(value, int) and not isinstance(value, bool):

@@ -8,12 +8,15 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor
+from concurrent.futures import Executor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
+from fallwise import __version__
+from fallwise.analysis.movement import MOVED, movement
 from fallwise.analysis.predict import predict
 from fallwise.analysis.summary import summarise
 from fallwise.engines.engine import Engine
@@ -22,34 +25,55 @@ from fallwise.scenario import Scenario, override
 
 __all__ = ["MEASURES", "Job", "Point", "run_all"]
 
-Point = dict[str, float | None]
+Point = dict[str, Any]
 
-MEASURES: Final = (
-    "cost_usd_mean",
-    "quality",
-    "escalation_rate",
-    "sojourn_s_p50",
-    "sojourn_s_p95",
-    "sojourn_s_p99",
-)
-"""What a run of a sweep is asked for; `saving` too, where the job asks for the baselines."""
+MEASURES: Final = MOVED
+"""What a run of a sweep is asked for."""
+ENOUGH: Final = 100_000
+"""Requests that keep a worker busy for more than 10 ms, so that handing them over is nothing."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """One run: a scenario, the values that are put in, and the seed."""
+    """One run: a scenario, the values that are put in, and the seed.
+
+    Its point has an estimate of every measure. With `against`, a second run has these values
+    instead: the point then has `at_low` and `at_high` (each measure of the two) and `swing`, by how
+    much the second has more, with intervals of the difference on the same requests.
+    """
 
     scenario: Scenario
     values: tuple[tuple[str, Any], ...] = ()
     seed: int = 1
     engine: Engine = "compiled"
-    baselines: bool = False
+    against: tuple[tuple[str, Any], ...] | None = None
 
     @property
     def key(self) -> str:
-        """Return what tells this job from all others, the same in every process."""
-        parts = [self.scenario.hash, self.values, self.seed, self.baselines]
+        """Return what tells this job from all others, the same in every process and on every day.
+
+        The files that the scenario names are in it by their content.
+        """
+        files = [_content(path, path.stat().st_mtime_ns) for path in _files(self.scenario)]
+        parts = [__version__, self.scenario.hash, files, self.values, self.against, self.seed]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:24]
+
+    @property
+    def requests(self) -> int:
+        """Return about how many requests are simulated."""
+        run = self.scenario.run
+        return run.requests * run.replications * (1 if self.against is None else 2)
+
+
+def _files(scenario: Scenario) -> list[Path]:
+    names = [scenario.answers.table, getattr(scenario.traffic.arrivals, "file", None)]
+    paths = [scenario.path_of(name) for name in names if name is not None]
+    return [path for path in paths if path.exists()]
+
+
+@lru_cache
+def _content(path: Path, changed_ns: int) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def run_all(
@@ -65,37 +89,50 @@ def run_all(
     called as jobs finish. ScenarioError: values that break a rule, no such scheduler.
     """
     done = _read(journal)
-    todo = list({job.key: job for job in jobs if job.key not in done}.values())
-    progress(len(jobs) - len(todo), len(jobs))
+    keys = [job.key for job in jobs]
+    todo = {key: job for key, job in zip(keys, jobs, strict=True) if key not in done}
+    finished = sum(key in done for key in keys)
+    progress(finished, len(jobs))
     if todo:
         with _executor(scheduler, len(todo)) as executor:
-            # Long enough that handing a batch over costs nothing, short enough to share the end.
-            size = max(1, min(8, len(todo) // 16))
-            batches = [todo[i : i + size] for i in range(0, len(todo), size)]
-            for batch, points in zip(batches, executor.map(_points, batches), strict=True):
-                for job, point in zip(batch, points, strict=True):
-                    done[job.key] = point
-                _append(journal, {job.key: done[job.key] for job in batch})
-                progress(len(jobs) - len(todo) + _finished(todo, done), len(jobs))
-    return [done[job.key] for job in jobs]
+            handed = [executor.submit(_points, batch) for batch in _batches(list(todo.values()))]
+            try:
+                for future in as_completed(handed):
+                    points = dict(future.result())
+                    done |= points
+                    _append(journal, points)
+                    finished += sum(key in points for key in keys)
+                    progress(finished, len(jobs))
+            except BaseException:
+                for future in handed:
+                    future.cancel()
+                raise
+    return [done[key] for key in keys]
 
 
-def _finished(todo: list[Job], done: dict[str, Point]) -> int:
-    return sum(job.key in done for job in todo)
+def _batches(jobs: list[Job]) -> Iterator[list[Job]]:
+    """Yield the jobs in batches, long enough that handing one over costs nothing beside it."""
+    batch: list[Job] = []
+    for job in jobs:
+        batch.append(job)
+        if sum(one.requests for one in batch) >= ENOUGH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
 
 
-def _points(jobs: list[Job]) -> list[Point]:
-    return [_point(job) for job in jobs]
+def _points(jobs: list[Job]) -> list[tuple[str, Point]]:
+    return [(job.key, _point(job)) for job in jobs]
 
 
 def _point(job: Job) -> Point:
-    scenario = override(job.scenario, dict(job.values))
-    summary = summarise(predict(scenario, job.seed, None, job.engine), "sweep", job.baselines)
-    point: Point = {}
-    for name in (*MEASURES, *(("saving",) if job.baselines else ())):
-        estimate = summary[name]
-        point[name] = None if estimate is None else estimate["value"]
-    return point
+    run = predict(override(job.scenario, dict(job.values)), job.seed, None, job.engine)
+    if job.against is not None:
+        other = override(job.scenario, dict(job.against))
+        return movement(run, predict(other, job.seed, None, job.engine))
+    summary = summarise(run, "sweep", baselines=False)
+    return {name: summary[name] for name in MEASURES}
 
 
 @contextmanager
@@ -109,7 +146,8 @@ def _executor(scheduler: str | None, jobs: int) -> Iterator[Executor]:
         # A forked child would share the threads' locks of numba and BLAS, and can hang.
         context = multiprocessing.get_context("spawn")
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        with ProcessPoolExecutor(min(cores or 1, jobs), mp_context=context) as pool:
+        number = min(cores or 1, jobs)
+        with ProcessPoolExecutor(number, mp_context=context, initializer=_end_with) as pool:
             yield pool
         return
     try:
@@ -125,6 +163,23 @@ def _executor(scheduler: str | None, jobs: int) -> Iterator[Executor]:
         raise ScenarioError(Problem(rule, remedy, value=scheduler, file="--scheduler")) from None
     with client:
         yield client.get_executor(pure=False)
+
+
+def _end_with() -> None:
+    """Let a worker end when the sweep is killed; otherwise it would wait for work for ever."""
+    import multiprocessing
+    import multiprocessing.connection
+    import os
+    import threading
+
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        multiprocessing.connection.wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _read(journal: Path | None) -> dict[str, Point]:

@@ -9,6 +9,7 @@ from fallwise.plots.budget import latency_budget
 from fallwise.plots.calibration import believed
 from fallwise.plots.money import what_was_tuned
 from fallwise.plots.style import Summary
+from fallwise.plots.tornado import shares_of_variance, tornado
 from fallwise.plots.volume import cost_against_volume
 
 if TYPE_CHECKING:
@@ -27,3 +28,7 @@ def answer(summary: Summary) -> Iterator[tuple[str, Figure]]:
         yield "quality-cost", what_was_tuned(summary)
         if summary["calibration"]:
             yield "calibration", believed(summary)
+    if summary["command"] == "sensitivity":
+        yield "tornado", tornado(summary)
+        if summary["sobol"]:
+            yield "shares-of-variance", shares_of_variance(summary)

@@ -40,7 +40,7 @@ Summary = dict[str, Any]
 
 LONGEST: Final = 1_000_000
 """Tables of more rows are not written whole, and curves are not made of more requests."""
-TABLES: Final = {"breakeven": ("monthly",), "size": ("tried",)}
+TABLES: Final = {"breakeven": ("monthly",), "size": ("tried",), "sensitivity": ("tornado", "sobol")}
 """Which keys of a planning command's summary are lists of rows."""
 OURS: Final = {
     *("summary.json", "README.txt", "requests.parquet", "outcomes.parquet", "figures"),
@@ -194,7 +194,7 @@ def _fill_answer(folder: Path, summary: Summary) -> None:
     """Write the tables and figures of a command that plans."""
     names = [name for name in TABLES.get(summary["command"], ()) if summary[name]]
     for name in names:
-        rows = [flat(row) for row in summary[name]]
+        rows = [flat(row) for row in _rows(summary[name])]
         pd.DataFrame(rows).to_csv(folder / f"{name}.csv", index=False, lineterminator="\n")
     drawn = list(plots.answer(summary))
     _draw(folder, iter(drawn))
@@ -208,6 +208,17 @@ def _fill_answer(folder: Path, summary: Summary) -> None:
         *([PAGE] if (folder / "report.html").exists() else []),
     ]
     (folder / "README.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _rows(table: Any) -> list[Summary]:
+    """Return a table's rows; those of several measures under each other."""
+    if isinstance(table, list):
+        return table
+    found = []
+    for measure, rows in table.items():
+        rows = rows["indices"] if isinstance(rows, dict) else rows
+        found += [{"measure": measure} | row for row in rows or []]
+    return found
 
 
 def flat(row: Summary, name: str = "") -> Summary:
