@@ -8,7 +8,7 @@ from fallwise.analysis.summary import summarise
 from fallwise.errors import ScenarioError
 from fallwise.planning import size as sizing
 from fallwise.planning.again import sized
-from fallwise.planning.load import at_peak, scaled
+from fallwise.planning.load import at_peak, peak_factor, scaled
 from fallwise.planning.size import size
 from fallwise.scenario import Scenario, override, parse
 
@@ -208,6 +208,20 @@ def test_more_traffic_keeps_the_pattern_and_the_time_that_a_run_covers() -> None
     assert doubled.traffic.arrivals.model_dump()["step_s"] == 600
     ends = [predict(one).requests.arrival_ns[-1] for one in (base, doubled)]
     assert ends[0] == pytest.approx(ends[1], rel=0.02)
+
+
+def test_a_week_has_its_busiest_hour_as_peak_and_no_clock_at_it() -> None:
+    hours = [1.0] * 12 + [3.0] * 12
+    base = station()
+    data = base.model_dump(exclude_unset=True)
+    data["traffic"] |= {"week": {"hours": hours, "days": [1.2] * 5 + [0.5] * 2}}
+    week = parse(data)
+    assert peak_factor(week) == pytest.approx(3 / 2 * 1.2 / 1)
+    peak = at_peak(week, 1.8)
+    assert peak.traffic.week is None
+    assert peak.traffic.arrivals.model_dump()["rate_rps"] == pytest.approx(8 * 1.8)
+    assert scaled(week, 2).traffic.week == week.traffic.week
+    assert scaled(week, 2).run.requests == 2 * week.run.requests
 
 
 def test_of_the_values_on_offer_the_cheapest_that_holds_is_taken() -> None:

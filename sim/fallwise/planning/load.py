@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, Final
 
 from fallwise.scenario import Scenario, override
@@ -48,21 +47,37 @@ def _product(value: Any, factor: float) -> Any:
     return [x * factor for x in value] if isinstance(value, list) else value * factor
 
 
-def peak_factor(scenario: Scenario) -> float:
-    """Return the busiest rate of profile and week over their mean; 1 where there is neither."""
+def _timed(scenario: Scenario) -> bool:
+    """Return True where the rate follows the clock."""
     traffic = scenario.traffic
-    known = [traffic.arrivals.rates_rps] if isinstance(traffic.arrivals, Profile) else []
-    if traffic.week is not None:
-        known += [traffic.week.hours, traffic.week.days]
-    return math.prod(max(rates) / (sum(rates) / len(rates)) for rates in known)
+    pattern = isinstance(traffic.arrivals, Profile) or traffic.week or traffic.surges
+    return bool(pattern or traffic.growth_per_month)
+
+
+def peak_factor(scenario: Scenario) -> float:
+    """Return the busiest rate of the arrivals over their mean; 1 where nothing follows the clock.
+
+    A profile's busiest step and a week's busiest hour count; bursts by chance and surges do not:
+    they are no rate that lasts.
+    """
+    law, week = scenario.traffic.arrivals, scenario.traffic.week
+    factor = 1.0
+    if isinstance(law, Profile):
+        factor *= max(law.rates_rps) / (sum(law.rates_rps) / len(law.rates_rps))
+    if week is not None:
+        for numbers in (week.hours, week.days):
+            factor *= max(numbers) / (sum(numbers) / len(numbers))
+    return factor
 
 
 def at_peak(scenario: Scenario, factor: float) -> Scenario:
-    """Return the scenario at so many times its mean rate all the time, without its pattern."""
-    if scenario.traffic.week is not None:
-        scenario = override(scenario, {"traffic.week": None})
+    """Return the scenario at so many times its mean rate all the time, as if by no clock."""
     law = scenario.traffic.arrivals
     if isinstance(law, Profile):
-        rate = law.rate_rps * factor
-        return override(scenario, {"traffic.arrivals": {"kind": "poisson", "rate_rps": rate}})
-    return scaled(scenario, factor)
+        rate = sum(law.rates_rps) / len(law.rates_rps) * factor
+        law_now: Any = {"kind": "poisson", "rate_rps": rate}
+    else:
+        law_now = _times(law.model_dump(exclude_unset=True), factor)
+    traffic = scenario.traffic.model_dump(exclude_unset=True)
+    given = {k: v for k, v in traffic.items() if k not in ("week", "surges", "growth_per_month")}
+    return override(scenario, {"traffic": given | {"arrivals": law_now}})
