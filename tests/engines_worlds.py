@@ -194,6 +194,9 @@ def plans(draw: st.DrawFn, ticks_per_unit: int = 1) -> Plan:
     local[1:][paired[1:]] = local[:-1][paired[1:]]
     fills = flags(st.booleans())
     fills[0] &= role[0] == PLACE
+    capacity = draw(st.integers(1, 4)) if role[0] == CACHE else 0
+    keys = st.lists(st.integers(0, 11), unique=True, max_size=capacity)
+    warm = draw(st.one_of(st.just([]), keys))
     return Plan(
         role=np.array(role, np.int8),
         servers=column(st.one_of(st.integers(1, 3), st.just(UNLIMITED))),
@@ -204,9 +207,10 @@ def plans(draw: st.DrawFn, ticks_per_unit: int = 1) -> Plan:
         give_up=flags(st.sampled_from([False, False, True])),
         paired=np.array(paired, np.bool_),
         fills=fills,
-        capacity=draw(st.integers(1, 4)) if role[0] == CACHE else 0,
+        capacity=capacity,
         ttl_ns=draw(times),
         hours=_hours(draw, role, ticks_per_unit),
+        warm=np.array(warm, np.int64),
     )
 
 

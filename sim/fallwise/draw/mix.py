@@ -14,7 +14,7 @@ from fallwise.errors import Problem, ScenarioError
 from fallwise.scenario.traffic import Traffic
 from fallwise.tables import Floats, Int16s, Int64s
 
-__all__ = ["Asked", "ask", "popularity"]
+__all__ = ["Asked", "ask", "most_popular", "popularity"]
 
 MOST_KEYS: Final = 10_000_000
 NONE: Final = np.zeros(0, np.int64)
@@ -58,6 +58,22 @@ def popularity(traffic: Traffic) -> list[Floats | None]:
         cumulated = np.cumsum(weights**-repeats.zipf_exponent)
         found.append(cumulated / cumulated[-1])
     return found
+
+
+def most_popular(traffic: Traffic, keys: int, local: bool = True) -> Int64s:
+    """Return the keys that come again most often, the least popular of them first.
+
+    local: segments that must stay local count too. There may be fewer than asked for.
+    """
+    share = []
+    for segment, cumulated in zip(traffic.segments, popularity(traffic), strict=True):
+        if segment.repeats is not None and cumulated is not None:
+            seen = local or segment.residency == "anywhere"
+            weight = segment.share * segment.repeats.repeat_share if seen else 0.0
+            share.append(weight * np.diff(cumulated, prepend=0.0))
+    asked = np.concatenate(share) if share else np.zeros(0)
+    found = np.argsort(-asked, kind="stable")[:keys]
+    return np.ascontiguousarray(found[asked[found] > 0][::-1])
 
 
 def ask(

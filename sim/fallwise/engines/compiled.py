@@ -61,7 +61,7 @@ class _Loop:
     def __init__(self, plan: Plan):
         self.tiers = Tiers.of(plan)
         self.state = state.fresh(plan)
-        self.lru = lru.fresh(plan.capacity, plan.ttl_ns)
+        self.lru = lru.fresh(plan.capacity, plan.ttl_ns, plan.warm)
 
     def advance(self, rows: Rows, out: Visits, *, final: bool) -> None:
         while True:
@@ -81,7 +81,8 @@ class _Loop:
         return kept
 
     def cached(self) -> Int64s:
-        return np.unique(self.lru.request[: self.lru.state[lru.UNUSED]])
+        held = np.unique(self.lru.request[: self.lru.state[lru.UNUSED]])
+        return held[held >= 0]
 
 
 class _Pass:

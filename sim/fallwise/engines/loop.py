@@ -130,13 +130,28 @@ def _arrive(tiers, rows, out, s, lru, now, i):
         slot = cache.look_up(lru, rows.key[i], now)
         now += rows.service_ns[i]
         out.finish_ns[i] = now
-        if slot >= 0:
+        if slot >= 0 and lru.request[slot] >= 0:
             out.visit[i] = ACCEPTED
             answer(out, now, i, 0, lru.request[slot], lru.tier[slot])
+            return np.int64(NOTHING)
+        tier = _filled_by(tiers, rows, i) if slot >= 0 else np.int64(NOBODY)
+        if tier >= 0:
+            out.visit[i] = ACCEPTED
+            answer(out, now, i, 0, out.request[i], tier)
             return np.int64(NOTHING)
         out.visit[i] = MISSED
     tier, at_ns = route(tiers, rows, out, now, i)
     return _entering(tiers, s, at_ns, i, tier, at_ns == rows.arrival_ns[i])
+
+
+@pasted
+def _filled_by(tiers, rows, i):
+    """Return the tier that would have filled the cache with the request's own answer."""
+    n = len(rows.arrival_ns)
+    for k in range(max(rows.start[i], 1), len(tiers.role)):
+        if tiers.fills[k] and rows.accept[k * n + i] and (tiers.local[k] or not rows.local[i]):
+            return np.int64(k)
+    return np.int64(NOBODY)
 
 
 @pasted

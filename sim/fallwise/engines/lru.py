@@ -46,12 +46,22 @@ class Lru(NamedTuple):
     after: Int64s
 
 
-def fresh(capacity: int, ttl_ns: int) -> Lru:
-    """Return an empty cache."""
-    slots = max(1, min(capacity, SLOTS))
+def fresh(capacity: int, ttl_ns: int, warm: Int64s | None = None) -> Lru:
+    """Return a cache before the run: empty, or with these keys, the front one last.
+
+    Their answers are of no request: request and tier are -1.
+    """
+    held = 0 if warm is None else len(warm)
+    slots = max(1, min(capacity, max(SLOTS, 2 * held)))
     columns = [np.full(slots, -1, np.int64) for _ in Lru._fields[2:]]
-    state = np.array([0, 0, -1, -1, -1, 0, capacity, ttl_ns], np.int64)
-    return Lru(state, np.full(_table_size(slots), -1, np.int64), *columns)
+    state = np.array([0, held, held - 1, min(held, 1) - 1, -1, held, capacity, ttl_ns], np.int64)
+    lru = Lru(state, np.full(_table_size(slots), -1, np.int64), *columns)
+    if warm is not None and held:
+        state[CROWDED] = held == slots < capacity
+        lru.key[:held], lru.stored_ns[:held] = warm, 0
+        lru.before[: held - 1], lru.after[1:held] = np.arange(1, held), np.arange(held - 1)
+        _fill_table(lru)
+    return lru
 
 
 def grown(lru: Lru) -> Lru:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
 
+from fallwise.draw.mix import most_popular
 from fallwise.engines.capacity import Hours, hours_of
 from fallwise.scenario import Scenario
 from fallwise.tables import Bools, Int8s, Int64s
@@ -63,6 +64,7 @@ class Plan:
     fills        (K,)  bool   accepted answers of this tier go into the cache
     capacity           int    of the cache
     ttl_ns             int    of the cache
+    warm         (m,)  int64  keys in the cache when the run begins, the front one last
     hours              when the tiers' servers come and go; None where none do
     """
 
@@ -78,6 +80,7 @@ class Plan:
     capacity: int
     ttl_ns: int
     hours: Hours | None = None
+    warm: Int64s = field(default_factory=lambda: np.zeros(0, np.int64))
 
     @property
     def rents(self) -> bool:
@@ -107,7 +110,17 @@ def plan(scenario: Scenario) -> Plan:
         capacity=(cache.capacity if cache else None) or 0,
         ttl_ns=(_ns(cache.ttl_s) if cache else None) or UNLIMITED,
         hours=hours_of(scenario),
+        warm=most_popular(
+            scenario.traffic, (cache and cache.warm_keys) or 0, bool(cache and cache.local)
+        ),
     )
+
+
+def _warm(scenario: Scenario) -> Int64s:
+    cache = scenario.cache
+    if cache is None or cache.warm_keys is None:
+        return np.zeros(0, np.int64)
+    return most_popular(scenario.traffic, cache.warm_keys, cache.local)
 
 
 def _ns(value_s: float | None) -> int | None:

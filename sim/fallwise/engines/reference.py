@@ -52,6 +52,9 @@ __all__ = ["simulate"]
 ARRIVE: Final = ENTER + 1
 """A request comes from outside; what it enters then is entered before the next one arrives."""
 
+BEFORE: Final = -1
+"""The request of an answer that was in the cache when the run began."""
+
 SIMPY_OWN: Final = 2
 """SimPy's own priorities are 0 and 1."""
 
@@ -111,7 +114,7 @@ class _Cascade:
         self.to_come = 0
         """Events of requests, which keep the run going; those of servers alone do not."""
         self.waiting: list[OrderedDict[int, None]] = [OrderedDict() for _ in range(tiers)]
-        self.cached: OrderedDict[int, _Entry] = OrderedDict()
+        self.cached = OrderedDict((int(key), _Entry(0, BEFORE, BEFORE)) for key in plan.warm)
         """By key; the last one is the one used last, the front of rule 4."""
         self.handle = {
             CHANGE: self.on_change,
@@ -225,8 +228,23 @@ class _Cascade:
             self.route(i, took)
             return
         self.cached.move_to_end(key)
+        answer_of, tier = entry.request, entry.tier
+        if answer_of == BEFORE:
+            answer_of, tier = i, self.filled_by(i)
+        if tier == BEFORE:
+            out.visit[i, 0] = MISSED
+            self.route(i, took)
+            return
         out.visit[i, 0] = ACCEPTED
-        self.answer(i, 0, entry.request, entry.tier, finish)
+        self.answer(i, 0, answer_of, tier, finish)
+
+    def filled_by(self, i: int) -> int:
+        """Return the tier that would have filled the cache with the request's own answer."""
+        begin = max(int(self.decisions.start[i]), self.first_place)
+        for k in range(begin, len(self.plan.role)):
+            if self.plan.fills[k] and self.decisions.accept[i, k] and self.may_visit(i, k):
+                return k
+        return BEFORE
 
     def store(self, i: int, k: int) -> None:
         key = int(self.requests.key[i])

@@ -39,7 +39,7 @@ LARGEST: Final = 1 << 53
 COLUMN: Final = {"column"}
 
 # Keys that only these kinds have; all others are for every kind but the cache.
-CACHE_KEYS = ("capacity", "ttl_s", "lookup_s", "false_hit_rate", "filled_by", "url")
+CACHE_KEYS = ("capacity", "ttl_s", "lookup_s", "false_hit_rate", "filled_by", "warm_keys", "url")
 COMMON = {"name", "kind", "local", "usd_per_request"}
 ONLY = {
     **dict.fromkeys(CACHE_KEYS, ("cache",)),
@@ -190,11 +190,26 @@ def _kind(scenario: Scenario, k: int) -> Iterator[Problem]:
         if getattr(tier, name) is None:
             rule = f"{MISSING}; a {tier.kind} tier needs it"
             yield Problem(rule, f"add {name}", ("tiers", k, name))
+    if tier.kind == "cache" and tier.warm_keys is not None:
+        yield from _warm(scenario, tier, tier.warm_keys, ("tiers", k, "warm_keys"))
     targets = [t.name for t in scenario.tiers if t.kind != "cache" and t.agree_with is None]
     for i, name in enumerate(tier.filled_by or ()):
         if name not in targets:
             rule = "no tier of this name ships answers"
             yield Problem(rule, proposal(name, targets), ("tiers", k, "filled_by", i), name)
+
+
+def _warm(scenario: Scenario, cache: Tier, keys: int, at: Key) -> Iterator[Problem]:
+    known = sum(s.repeats.distinct_keys for s in scenario.traffic.segments if s.repeats)
+    if not known:
+        rule = "no segment has repeats, so nobody knows which questions come again"
+        yield Problem(rule, "give a segment repeats, or take it away", at, keys)
+    elif keys > known:
+        rule = f"there are {known:,} questions that come again"
+        yield Problem(rule, "give fewer, or more distinct_keys", at, keys)
+    if cache.capacity is not None and keys > cache.capacity:
+        rule = f"is more than the capacity of {cache.capacity:,}"
+        yield Problem(rule, "give fewer, or more capacity", at, keys)
 
 
 def _listed(words: tuple[str, ...]) -> str:

@@ -149,6 +149,9 @@ class Tier(Model):
     """Cache: share of hits that are the answer to a different question."""
     filled_by: list[Name] | None = None
     """Cache: the tiers whose accepted answers are stored."""
+    warm_keys: Count | None = None
+    """Cache: so many of the most often repeated questions are in it when the run begins, as if the
+    tiers of filled_by had answered them just then. Live it begins empty."""
     url: str | None = None
     """Live: a Redis or Valkey server, redis://host:port; by default it is in the gateway itself."""
 
