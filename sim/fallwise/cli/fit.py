@@ -16,19 +16,63 @@ __all__ = ["fit"]
 
 
 def fit(
-    table: Annotated[Path, typer.Argument(metavar="TABLE", help="Evaluation table.")],
-    tiers: Annotated[str, typer.Option(help="Its models, cheapest first: small,big")],
+    table: Annotated[
+        Path, typer.Argument(metavar="TABLE|LOG", help="Evaluation table, or log (.jsonl).")
+    ],
+    tiers: Annotated[
+        str | None,
+        typer.Option(help="Its models, cheapest first: small,big", show_default="a log's, by cost"),
+    ] = None,
     dataset: Annotated[str | None, typer.Option(help="Only its rows of this dataset.")] = None,
     split: Annotated[str | None, typer.Option(help="Only its rows of this split.")] = None,
     score_column: Annotated[str, typer.Option(help="What a policy sees.")] = "confidence",
+    key: Annotated[
+        str | None, typer.Option(help="A log's field that tells equal questions: messages.")
+    ] = None,
     save: Annotated[Path | None, typer.Option(help="Write the scenario to this file.")] = None,
     out: Out = None,
     as_json: AsJson = False,
 ) -> None:
-    """Fit a scenario to an evaluation table, and say how well it holds.
+    """Fit a scenario to an evaluation table or a gateway log, and say how well it holds.
 
-    Accuracy, a difficulty that all tiers share, scores with their atoms, times and prices.
+    A table: accuracy, a difficulty that all tiers share, scores with their atoms, times, prices. A
+    log (JSON lines, LiteLLM's or OpenTelemetry's names): traffic, times, lengths, repeats, prices.
     """
+    from fallwise.draw.logs import LOGS
+
+    models = [name.strip() for name in (tiers or "").split(",") if name.strip()]
+    if save is not None and save.exists():
+        rule, remedy = "is there already", "name another file, or take it away"
+        raise TableError(Problem(rule, remedy, value=str(save), file="--save"))
+    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", "-".join(filter(None, (table.stem, dataset))))
+    name = "fitted-" + stem.strip("-.").removesuffix(".jsonl")
+    if table.name.lower().endswith(LOGS):
+        files, summary = _from_log(table, name, models, key, save)
+        show = _show_log
+    else:
+        if not models:
+            rule, remedy = "says nothing", "name the table's models, cheapest first: small,big"
+            raise TableError(Problem(rule, remedy, file="--tiers"))
+        files, summary = _from_table(table, name, models, dataset, split, score_column, save)
+        show = _show
+    for path, text in files.items():
+        try:
+            path.write_text(text, encoding="utf-8")
+        except OSError as error:
+            rule, remedy = f"cannot be written: {error.strerror}", "name another file"
+            raise TableError(Problem(rule, remedy, value=str(path), file="--save")) from None
+    deliver(summary, out or Path("results") / f"{name}-fit", as_json, show)
+
+
+def _from_table(
+    table: Path,
+    name: str,
+    models: list[str],
+    dataset: str | None,
+    split: str | None,
+    score_column: str,
+    save: Path | None,
+) -> tuple[dict[Path, str], dict[str, Any]]:
     from ruamel.yaml import YAML
 
     from fallwise import __version__
@@ -38,14 +82,8 @@ def fit(
     from fallwise.planning.fitted import assumed, scenario_text
     from fallwise.scenario import parse
 
-    models = [name.strip() for name in tiers.split(",") if name.strip()]
-    if save is not None and save.exists():
-        rule, remedy = "is there already", "name another file, or take it away"
-        raise TableError(Problem(rule, remedy, value=str(save), file="--save"))
     rows = read_evaluations(table, models, dataset, split)
     found = fitted_to(rows, score_column)
-    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", "-".join(filter(None, (table.stem, dataset))))
-    name = "fitted-" + stem.strip("-.")
     source = ", ".join(filter(None, (table.name, dataset, split)))
     text = scenario_text(name, source, len(rows), found)
     scenario = parse(YAML(typ="safe", pure=True).load(text))
@@ -60,13 +98,91 @@ def fit(
         "held": held(rows, found, scenario, score_column),
         "assumptions": [{"key": key, "why": why} for key, why in assumed(found)],
     }
-    if save is not None:
-        try:
-            save.write_text(text, encoding="utf-8")
-        except OSError as error:
-            rule, remedy = f"cannot be written: {error.strerror}", "name another file"
-            raise TableError(Problem(rule, remedy, value=str(save), file="--save")) from None
-    deliver(summary, out or Path("results") / f"{name}-fit", as_json, _show)
+    return {save: text} if save is not None else {}, summary
+
+
+def _from_log(
+    path: Path, name: str, models: list[str], key: str | None, save: Path | None
+) -> tuple[dict[Path, str], dict[str, Any]]:
+    from fallwise import __version__
+    from fallwise.draw.logs import read_log
+    from fallwise.planning.logfit import assumed, fit_log, log_text, trace_text
+
+    log = read_log(path, key)
+    found = fit_log(log, models or None)
+    summary: dict[str, Any] = {
+        "scenario": name,
+        "command": "fit",
+        "seed": 1,
+        "version": __version__,
+        "engine": "compiled",
+        "requests": len(found.arrival_s),
+        "calls": len(log),
+        "skipped": log.skipped,
+        "traffic": {
+            "rate_rps": found.rate_rps,
+            "cv": found.cv,
+            "dispersion": {f"{window}_s": x for window, x in found.dispersion.items()},
+            "repeat_share": found.repeat_share,
+            "cached_share": found.cached_share,
+            "escalated_share": found.escalated_share,
+        },
+        "tiers": [
+            {
+                "model": tier.model,
+                "calls": tier.calls,
+                "failed": tier.failed,
+                "service": tier.service.law,
+                "law": tier.service.words,
+                "seconds_ks": tier.service.ks,
+                "usd_per_mtok": None if tier.prices is None else list(tier.prices),
+                "usd_per_request": tier.usd,
+                "output_tokens_p50": tier.output_tokens,
+            }
+            for tier in found.tiers
+        ],
+        "assumptions": [{"key": at, "why": why} for at, why in assumed(found)],
+    }
+    if save is None:
+        return {}, summary
+    trace = save.with_name(f"{save.stem}-requests.csv")
+    if trace.exists():
+        rule, remedy = "is there already", "name another scenario file, or take it away"
+        raise TableError(Problem(rule, remedy, value=str(trace), file="--save"))
+    return {save: log_text(name, path.name, found, trace.name), trace: trace_text(found)}, summary
+
+
+def _show_log(console: Any, summary: dict[str, Any]) -> None:
+    from fallwise.cli.show import percent, usd
+
+    traffic = summary["traffic"]
+    console.print(f"{summary['requests']:,} requests, {summary['calls']:,} calls of models.")
+    if summary["skipped"]:
+        console.print(f"{summary['skipped']:,} lines are no finished call of a model: left out.")
+    spread = ", ".join(f"{x:.1f} at {w[:-2]} s" for w, x in traffic["dispersion"].items())
+    console.print(f"{traffic['rate_rps']:.4g} requests a second, gaps with cv {traffic['cv']:.2f}.")
+    if spread:
+        console.print(f"Variance of counts over their mean (Poisson: 1): {spread}.")
+    for name, words in (
+        ("repeat_share", "ask what was asked before"),
+        ("cached_share", "were answered by the gateway's cache"),
+        ("escalated_share", "called more than one model"),
+    ):
+        if traffic[name] is not None:
+            console.print(f"{percent(traffic[name])} {words}.")
+    console.print(f"\n{'model':<30}{'calls':>9}{'failed':>8}{'KS':>7}  law of seconds")
+    for tier in summary["tiers"]:
+        row = f"{tier['model'][:29]:<30}{tier['calls']:>9,}{tier['failed']:>8,}"
+        console.print(f"{row}{tier['seconds_ks']:>7.3f}  {tier['law']}", markup=False)
+        price = tier["usd_per_mtok"]
+        words = f"{usd(tier['usd_per_request'])} a call"
+        if price is not None:
+            words = f"{usd(price[0])} and {usd(price[1])} per million prompt and output tokens"
+        console.print(f"  {words}")
+    console.print(
+        "\nLogged seconds have the provider's own queueing in them: as service times of a tier\n"
+        "with few servers they count the wait twice. Failed calls are counted, not fitted.\n"
+    )
 
 
 def _show(console: Any, summary: dict[str, Any]) -> None:
