@@ -139,7 +139,22 @@ def test_scores_that_promise_more_than_they_hold(temperature: float, said: bool)
 def test_upkeep_can_eat_the_saving() -> None:
     tiers = [tier("small", usd_per_request=0.1), tier("big", usd_per_request=1.0)]
     case = scenario(tiers, money={"upkeep_usd_per_month": 9e6})
-    assert "but not its upkeep of $9,000,000 a month" in only(found(case), "upkeep")
+    sentence = only(found(case), "The volume is too low")
+    assert "the cascade's rent and upkeep cost $9,000,000 a month" in sentence
+    light = scenario(tiers, money={"upkeep_usd_per_month": 9e5})
+    assert not [s for s in found(light) if "volume" in s]
+
+
+def test_rented_servers_that_are_busy_are_no_matter_of_volume() -> None:
+    def said(usd: float, rate_rps: float) -> bool:
+        rented = tier("small", kind="pool", replicas=1, replica_usd_per_hour=usd, service=FIXED)
+        case = scenario([rented, tier("big", usd_per_request=0.1)], traffic=traffic(rate_rps))
+        return any("volume is too low" in s for s in found(case))
+
+    # An hour of a server that is busy for .7 of it: 2,520 requests, $252 of calls to big.
+    assert said(200.0, 0.05)
+    assert not said(300.0, 0.05)
+    assert not said(200.0, 0.65)
 
 
 def test_the_classic_error() -> None:
@@ -210,7 +225,7 @@ def test_the_slow_path_refusals_and_false_hits() -> None:
     prediction = predict(case, 3, 3000, "reference")
     summary = summarise(prediction)
     sentences = summary["findings"]
-    assert "were refused: they must stay local" in only(sentences, "refused")
+    assert "were refused: they must stay local" in only(sentences, "were refused")
     hit = prediction.outcomes.hit_tier == 0
     false = int((hit & prediction.requests.false_hit).sum())
     assert 0 < false < hit.sum()

@@ -34,7 +34,7 @@ def twice(estimate: dict[str, float]) -> tuple[float, float]:
     return 2 * estimate["low"] - value, 2 * estimate["high"] - value
 
 
-@pytest.mark.parametrize("path", sorted(SCENARIOS.glob("*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted(SCENARIOS.rglob("*.yaml")), ids=lambda path: path.stem)
 def test_every_number_says_where_it_comes_from(path: Path) -> None:
     lines = path.read_text().partition("\nassumptions:")
     before, after = lines[0], lines[2].partition("\nrun:")[2]
@@ -47,7 +47,7 @@ def test_every_number_says_where_it_comes_from(path: Path) -> None:
 
 
 def test_a_scenario_lists_as_assumptions_what_it_calls_assumed() -> None:
-    for path in SCENARIOS.glob("*.yaml"):
+    for path in SCENARIOS.rglob("*.yaml"):
         assumed = "# assumed" in path.read_text().lower()
         assert assumed == bool(read(path).assumptions), path.stem
 

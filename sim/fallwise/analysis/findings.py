@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from fallwise.analysis.absences import absences
-from fallwise.analysis.money import rent_usd_per_s
+from fallwise.analysis.money import SECONDS_PER_MONTH, rent_usd_per_s
 from fallwise.analysis.sample import FEWEST_BEYOND, Sample
 from fallwise.analysis.tally import SURE, steps
 from fallwise.scenario import Tier
@@ -14,6 +14,9 @@ from fallwise.scenario import Tier
 __all__ = ["findings"]
 
 Summary = Mapping[str, Any]
+
+BUSY = 0.7
+"""So busy may a rented server be, as in `fallwise breakeven`."""
 
 FEWEST = 20
 """Fewer cases than this are not worth a sentence about their share."""
@@ -28,16 +31,18 @@ def findings(sample: Sample, compared: Mapping[str, Sample], summary: Summary) -
     return [
         *overload,
         *_baseline_overload(compared, overload),
+        *_baseline_refused(compared),
         *_missed(summary),
         *_dearer(sample, summary),
         *_at_stake(sample, summary),
+        *_volume(sample, compared, summary),
         *_unanswered(sample),
         *absences(sample, summary),
         *_frontier(summary),
         *_confident(sample, summary),
         *_false_hits(sample),
         *_slow_path(sample, summary),
-        *_slower(summary),
+        *_slower(sample, summary),
         *_too_few(sample, summary),
     ]
 
@@ -96,6 +101,16 @@ def _baseline_overload(compared: Mapping[str, Sample], said: list[str]) -> Itera
                 yield f"{name.replace('_', '-')}, for comparison: {sentence}"
 
 
+def _baseline_refused(compared: Mapping[str, Sample]) -> Iterator[str]:
+    for name, side in compared.items():
+        refused, n = int(side.total["status.refused"]), int(side.total["n"])
+        if name != "paired" and refused:
+            yield (
+                f"{name.replace('_', '-')}, for comparison, refuses {_percent(refused / n)} of the "
+                "requests, which must stay local; they are quick there and cost nothing."
+            )
+
+
 def _missed(summary: Summary) -> Iterator[str]:
     for target in summary["targets"]:
         if not target["met"]:
@@ -119,14 +134,44 @@ def _dearer(sample: Sample, summary: Summary) -> Iterator[str]:
         yield f"The cascade costs more than frontier-only, {both}, because {why}."
     elif saving["low"] is not None and saving["low"] <= 0:
         yield f"Whether the cascade costs less than frontier-only is open: {both}."
-    month, whole_month = (s["cost_usd_per_month"] for s in (summary, baseline))
-    upkeep = scenario.money.upkeep_usd_per_month
-    if upkeep and cost < whole and month and month["value"] > whole_month["value"]:
+
+
+def _volume(sample: Sample, compared: Mapping[str, Sample], summary: Summary) -> Iterator[str]:
+    """Rent and upkeep that more requests on the same capacity would pay for.
+
+    So many more that rented servers were busy for BUSY of their time, if they are not yet.
+    """
+    scenario, baseline = sample.scenario, summary["baselines"].get("frontier_only")
+    month = summary["cost_usd_per_month"]
+    if "paired" not in compared or scenario.cheapest == scenario.frontier or month is None:
+        return
+    whole_month = baseline["cost_usd_per_month"]
+    if (month["low"] or 0.0) <= whole_month["value"]:
+        return
+    calls, full = ([], [])
+    for side in (sample, compared["paired"]):
+        n = side.total["n"]
+        rents = [side.rent_usd(k).sum() / n for k in range(len(scenario.tiers))]
+        calls.append(side.column("cost_usd").sum() / n)
+        full.append(calls[-1] + sum(r * _load(side, k) for k, r in enumerate(rents)))
+    requests = (summary["rate_rps"]["value"] or 0) * SECONDS_PER_MONTH
+    if full[0] < full[1]:
+        fixed = month["value"] - whole_month["value"] + (calls[1] - calls[0]) * requests
         yield (
-            f"The cascade saves {_usd(whole - cost)} a request, but not its upkeep of "
-            f"{_usd(upkeep)} a month: {_usd(month['value'])} a month against "
-            f"{_usd(whole_month['value'])} for frontier-only."
+            f"The volume is too low: {requests:,.0f} requests a month save "
+            f"{_usd((calls[1] - calls[0]) * requests)} on calls, and the cascade's rent and upkeep "
+            f"cost {_usd(fixed)} a month. More requests on the same servers would pay for them; "
+            "`fallwise breakeven` says from how many."
         )
+
+
+def _load(sample: Sample, k: int) -> float:
+    """Return which part of a tier's rent would be left to a request if it were as busy as BUSY."""
+    servers = sample.scenario.tiers[k].servers
+    if servers is None or not sample.total.get("gap_s"):
+        return 0.0
+    busy = sample.column(f"tier{k}.work_s").sum() / sample.column("gap_s").sum() / servers
+    return float(min(1.0, busy / BUSY))
 
 
 def _why(summary: Summary, frontier: str, rented: bool) -> str:
@@ -194,8 +239,8 @@ def _unanswered(sample: Sample) -> Iterator[str]:
     refused = int(total["status.refused"])
     if refused:
         yield (
-            f"{refused:,} of {n:,} requests were refused: they must stay local, and no local "
-            "tier was left for them."
+            f"{refused:,} of {n:,} requests ({_percent(refused / n)}) were refused: they must stay "
+            "local, and no local tier was left for them."
         )
     words = {"rejected": "rejected by the last check", "timed_out": "timed out"}
     words |= {"shed": "turned away by a full queue", "failed": "failed"}
@@ -271,31 +316,43 @@ def _false_hits(sample: Sample) -> Iterator[str]:
 
 def _slow_path(sample: Sample, summary: Summary) -> Iterator[str]:
     p99, rate = summary["sojourn_s_p99"], summary["escalation_rate"]
-    if p99 is None or rate["value"] > 0.5:
-        return
-    above = {False: 0, True: 0}
-    for name in sample.total:
-        if name.startswith("path") and name.endswith(".n"):
-            taken = sum(int(name[4:-2]) >> k & 1 for k in steps(sample.scenario))
-            above[taken > 1] += sample.times.above(name[:-2], p99["value"])
-    share = above[True] / max(1, sum(above.values()))
-    if share >= 0.8:
+    share = _escalated_above_p99(sample, summary)
+    if share >= 0.8 and rate["value"] <= 0.5:
         yield (
             f"p99 ({p99['value']:.3g} s) is set by the escalated path: {_percent(share)} of the "
             f"requests above it were escalated, of all requests {_percent(rate['value'])}."
         )
 
 
-def _slower(summary: Summary) -> Iterator[str]:
+def _escalated_above_p99(sample: Sample, summary: Summary) -> float:
+    """Return which share of the requests above p99 were escalated; 0 where p99 is not known."""
+    if summary["sojourn_s_p99"] is None:
+        return 0.0
+    above = {False: 0, True: 0}
+    for name in sample.total:
+        if name.startswith("path") and name.endswith(".n"):
+            taken = sum(int(name[4:-2]) >> k & 1 for k in steps(sample.scenario))
+            above[taken > 1] += sample.times.above(name[:-2], summary["sojourn_s_p99"]["value"])
+    return above[True] / max(1, sum(above.values()))
+
+
+def _slower(sample: Sample, summary: Summary) -> Iterator[str]:
     baseline = summary["baselines"].get("frontier_only")
-    mine, other = summary["sojourn_s_p95"], baseline and baseline["sojourn_s_p95"]
-    if not mine or not other or mine["low"] is None or other["high"] is None:
-        return
-    if mine["low"] > other["high"]:
-        yield (
-            f"The cascade is slower at p95 than frontier-only: {mine['value']:.3g} s against "
-            f"{other['value']:.3g} s."
-        )
+    worse = []
+    for at in ("p95", "p99"):
+        mine, other = summary[f"sojourn_s_{at}"], baseline and baseline[f"sojourn_s_{at}"]
+        if not mine or not other or mine["low"] is None or other["high"] is None:
+            continue
+        if mine["low"] > other["high"]:
+            worse.append(f"at {at} ({mine['value']:.3g} s against {other['value']:.3g} s)")
+    if worse:
+        escalated, why = _escalated_above_p99(sample, summary), ""
+        if escalated >= max(0.5, summary["escalation_rate"]["value"]):
+            why = (
+                " Latency compounds: who is escalated waits for every tier on the way, and "
+                f"{_percent(escalated)} of the requests above p99 were escalated."
+            )
+        yield f"The cascade is slower than frontier-only {' and '.join(worse)}.{why}"
 
 
 def _too_few(sample: Sample, summary: Summary) -> Iterator[str]:

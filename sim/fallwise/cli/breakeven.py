@@ -67,7 +67,10 @@ def _show(console: Any, summary: dict[str, Any]) -> None:
             + _pays(counted, "Counting them, it"),
             markup=False,
         )
-    console.print(f"This scenario's traffic is {summary['requests_per_month_now']:,.0f} a month.")
+    now = summary["requests_per_month_now"]
+    pays = any(r["from"] <= now <= (r["to"] or now) for r in summary["pays_in"])
+    end = "where it pays" if pays else "where it does not pay"
+    console.print(f"This scenario's traffic is {now:,.0f} a month, {end}.")
     ours, theirs = summary["quality"], summary["quality_frontier_only"]
     console.print(
         f"Right answers: {percent(ours)}, with {summary['frontier']} alone {percent(theirs)}."
