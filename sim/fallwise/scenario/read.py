@@ -22,8 +22,9 @@ NAME = re.compile(r"[^.\[\]]+(\.[^.\[\]]+|\[\d+\])*")
 PART = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
 
 
-def read(path: Path, values: Mapping[str, Any] | None = None) -> Scenario:
+def read(path: Path | str, values: Mapping[str, Any] | None = None) -> Scenario:
     """Return the scenario of a file, with the given values put in place of its own."""
+    path = Path(path)
     source = load(path)
     return _checked(source, path.parent, values or {})
 
