@@ -90,6 +90,15 @@ def test_a_rented_frontier_is_not_saved_by_sparing_it() -> None:
     rented = sentence(kind="pool", replicas=9, replica_usd_per_hour=400.0)
     assert "because big is rented and costs the same whether it is called or not" in rented
     assert "costs $0.1 a request on top" in rented
+    whole = found(
+        scenario(
+            [
+                tier("small", usd_per_request=0.1, threshold=0.5, answers=GOOD),
+                tier("big", kind="pool", replicas=9, replica_usd_per_hour=400.0),
+            ]
+        )
+    )
+    assert not [s for s in whole if "volume" in s]
     cheap = sentence(usd_per_request=0.05)
     assert "all that is not big costs $0.1 a request by itself, most of it small ($0.1)" in cheap
 
@@ -106,9 +115,16 @@ def test_wrong_answers_can_cost_more_than_calls_save(usd: float, loses: bool) ->
     summary = summarise(predict(case, 3, 4000, "reference"))
     said = [s for s in summary["findings"] if "counted at their stakes" in s]
     assert len(said) == loses
+    assert not [s for s in summary["findings"] if "at their stakes, too" in s]
     if loses:
         usd_lost = summary["risk"]["confident_wrong_usd_mean"]["value"]
         assert f"${usd_lost:.4g} of it for answers that passed every check" in said[0]
+
+
+def test_a_dearer_cascade_can_be_worse_with_its_wrong_answers() -> None:
+    dear = [{**STAKED[0], "usd_per_request": 2.0}, STAKED[1]]
+    sentences = found(scenario(dear, traffic=traffic(1.0, wrong_answer_usd=50.0)), n=4000)
+    assert "too, it is $" in only(sentences, "at their stakes")
 
 
 def test_a_dearer_cascade_can_be_worth_it() -> None:

@@ -155,7 +155,7 @@ def _volume(sample: Sample, compared: Mapping[str, Sample], summary: Summary) ->
         calls.append(side.column("cost_usd").sum() / n)
         full.append(calls[-1] + sum(r * _load(side, k) for k, r in enumerate(rents)))
     requests = (summary["rate_rps"]["value"] or 0) * SECONDS_PER_MONTH
-    if full[0] < full[1]:
+    if full[0] < full[1] and calls[0] < calls[1]:
         fixed = month["value"] - whole_month["value"] + (calls[1] - calls[0]) * requests
         yield (
             f"The volume is too low: {requests:,.0f} requests a month save "
@@ -229,6 +229,8 @@ def _at_stake(sample: Sample, summary: Summary) -> Iterator[str]:
             f"The cascade saves on calls and loses on wrong answers: counted at their stakes, "
             f"{both}; {_usd(confident)} of it for answers that passed every check and were wrong."
         )
+    elif counted["high"] < 0:
+        yield f"With wrong answers counted at their stakes, too, it is {both}."
     elif counted["low"] > 0 and not saving["low"] > 0:
         yield f"Counting wrong answers at their stakes, the cascade costs less: {both}."
 
