@@ -71,7 +71,9 @@ def test_the_numbers_that_were_put_in_come_out(tmp_path: Path) -> None:
     # Two models cannot be told apart: what their product leaves open is in both.
     assert first.score_loading * other.loading == pytest.approx(0.3 * 0.85, abs=0.07)
     assert first.usd == 0.25 and other.usd == 0.5
-    assert first.seconds is not None and np.mean(first.seconds) == pytest.approx(5.5, abs=0.05)
+    # Ten values, each as often: no law but the quantiles holds that.
+    assert first.service is not None and first.service.words == "quantiles"
+    assert np.mean(first.service.law["values_s"]) == pytest.approx(5.5, abs=0.05)
 
 
 def test_three_models_show_each_its_own_loading(tmp_path: Path) -> None:
@@ -88,6 +90,11 @@ def test_the_fitted_scenario_predicts_the_replayed_cascade(tmp_path: Path) -> No
     case = read(tmp_path / "s.yaml")
     checked = held(rows, found, case, "confidence")
     assert len(checked["cascades"]) == 9
+    (both,) = checked["together"]
+    assert both["predicted"] == pytest.approx(both["replayed"], abs=0.015)
+    picked = checked["pick"]
+    assert picked["quality"]["predicted"] == pytest.approx(picked["quality"]["replayed"], abs=0.01)
+    assert picked["saving"]["predicted"] == pytest.approx(picked["saving"]["replayed"], abs=0.02)
     assert checked["error_max"] < 0.015
     # Kolmogorov's 99.99 % point at 20,000 against 200,000, and one step of the quantiles.
     assert checked["scores_ks"]["org/m0"] < 0.017 + 1 / 200

@@ -78,7 +78,6 @@ def _from_table(
     from fallwise import __version__
     from fallwise.draw import read_evaluations
     from fallwise.planning.fit import fit as fitted_to
-    from fallwise.planning.fit import held
     from fallwise.planning.fitted import assumed, scenario_text
     from fallwise.scenario import parse
 
@@ -94,11 +93,32 @@ def _from_table(
         "version": __version__,
         "engine": "compiled",
         "questions": len(rows),
-        "tiers": [vars(tier) for tier in found],
-        "held": held(rows, found, scenario, score_column),
+        "tiers": [
+            vars(tier) | {"service": tier.service and tier.service._asdict()} for tier in found
+        ],
+        "held": _held(rows, name, score_column),
         "assumptions": [{"key": key, "why": why} for key, why in assumed(found)],
     }
     return {save: text} if save is not None else {}, summary
+
+
+def _held(rows: Any, name: str, score_column: str) -> dict[str, Any]:
+    """Return how well half of the questions predicts the other half."""
+    from ruamel.yaml import YAML
+
+    from fallwise.draw import stream
+    from fallwise.planning.fit import fit as fitted_to
+    from fallwise.planning.fit import held
+    from fallwise.planning.fitted import scenario_text
+    from fallwise.scenario import parse
+
+    order = stream(1, "fit.half").permutation(len(rows))
+    one, other = (rows.take(order[i::2]) for i in range(2))
+    found = fitted_to(one, score_column)
+    text = scenario_text(name, "half", len(one), found)
+    scenario = parse(YAML(typ="safe", pure=True).load(text))
+    about = {"fitted_on": len(one), "compared_with": len(other)}
+    return about | held(other, found, scenario, score_column)
 
 
 def _from_log(
@@ -188,19 +208,35 @@ def _show_log(console: Any, summary: dict[str, Any]) -> None:
 def _show(console: Any, summary: dict[str, Any]) -> None:
     from fallwise.cli.show import percent
 
+    held = summary["held"]
     console.print(f"Fitted to {summary['questions']:,} questions.\n")
-    console.print(f"{'model':<34}{'right':>9}{'loading':>9}{'AUROC':>8}{'KS':>7}")
-    ks = summary["held"]["scores_ks"]
+    console.print(f"{'model':<34}{'right':>9}{'loading':>9}{'AUROC':>8}{'KS':>7}{'KS of s':>9}")
+    ks = held["scores_ks"]
     for tier in summary["tiers"]:
         area = "–" if tier["auroc"] is None else f"{tier['auroc']:.3f}"
         gap = f"{ks[tier['model']]:.3f}" if tier["model"] in ks else "–"
+        times = "–" if tier["service"] is None else f"{tier['service']['ks']:.3f}"
         row = f"{tier['model'][:33]:<34}{percent(tier['accuracy']):>9}{tier['loading']:>9.2f}"
-        console.print(row + f"{area:>8}{gap:>7}", markup=False)
-    if summary["held"]["cascades"]:
+        console.print(row + f"{area:>8}{gap:>7}{times:>9}", markup=False)
+    console.print(
+        f"\nTested: fitted to {held['fitted_on']:,} of them, compared with the"
+        f" {held['compared_with']:,} others."
+    )
+    off = [abs(row["replayed"] - row["predicted"]) for row in held["together"]]
+    if off:
+        console.print(f"Both of two models right: {100 * max(off):.2f} points off at most.")
+    if held["cascades"]:
         console.print(f"\n{'escalated':>11}{'replayed':>11}{'predicted':>11}")
-        for row in summary["held"]["cascades"]:
+        for row in held["cascades"]:
             cells = [percent(row[name]) for name in ("escalated", "replayed", "predicted")]
             console.print("".join(f"{cell:>11}" for cell in cells))
-        mean, most = (100 * summary["held"][name] for name in ("error_mean", "error_max"))
+        mean, most = (100 * held[name] for name in ("error_mean", "error_max"))
         console.print(f"Predicted quality is {mean:.2f} points off on average, {most:.2f} at most.")
+    if held["pick"]:
+        at = held["pick"]["threshold"]
+        words = "above every score" if at is None else f"{at:.5g}"
+        console.print(f"\nAt the threshold {words}, a point below the last model alone:")
+        for name in ("quality", "saving"):
+            pair = [percent(held["pick"][name][x]) for x in ("predicted", "replayed")]
+            console.print(f"  {name:<8} predicted {pair[0]}, replayed {pair[1]}")
     console.print()

@@ -18,9 +18,10 @@ from fallwise.analysis.quality import threshold_curve
 from fallwise.draw import EvaluationTable, draw
 from fallwise.draw.latent import ability
 from fallwise.errors import FallwiseError, Problem, TableError
+from fallwise.planning.latency import Fitted, latency_law
 from fallwise.scenario import Scenario
 from fallwise.scenario.tiers import SyntheticAnswers
-from fallwise.tables import Bools, Floats
+from fallwise.tables import Bools, Floats, RequestTable
 
 __all__ = ["FittedTier", "fit", "held", "tetrachoric"]
 
@@ -29,6 +30,7 @@ STEPS: Final = 200
 SHARES: Final = tuple(i / 10 for i in range(1, 10))
 """Escalated shares at which predicted and replayed cascades are compared."""
 HIGHEST: Final = 0.98
+MARGIN: Final = 0.01
 RIGHT: Final = 0.5
 
 
@@ -36,9 +38,8 @@ RIGHT: Final = 0.5
 class FittedTier:
     """What was read off the table about one model; None where it has no such column.
 
-    score_quantiles are the score's at equal steps of probability. seconds are the quantiles of
-    its times in the middle of equal steps. usd is the mean price of a call, tokens its lengths' p50
-    and p99.
+    score_quantiles are the score's at equal steps of probability. service is the law of its
+    seconds. usd is the mean price of a call, tokens its lengths' p50 and p99.
     """
 
     model: str
@@ -47,7 +48,7 @@ class FittedTier:
     auroc: float | None = None
     score_loading: float | None = None
     score_quantiles: tuple[float, ...] | None = None
-    seconds: tuple[float, ...] | None = None
+    service: Fitted | None = None
     usd: float | None = None
     output_tokens: tuple[float, float] | None = None
 
@@ -89,8 +90,7 @@ def _tier(
             raise TableError(Problem(rule, "map it to [0, 1]", key, file=table.file))
         known = _score(score, right, loadings, k)
     if seconds is not None:
-        middle = (np.arange(STEPS) + 0.5) / STEPS
-        known["seconds"] = tuple(np.quantile(seconds, middle).tolist())
+        known["service"] = latency_law(seconds, tokens)
     if usd is not None:
         known["usd"] = float(usd.mean())
     if tokens is not None:
@@ -182,15 +182,20 @@ def held(
 ) -> dict[str, Any]:
     """Return how well the fitted scenario holds, in grades: predicted against replayed.
 
-    `cascades`: for the first model before the last, quality at nine escalated shares. `scores`: the
-    largest gap of the score's distribution functions (Kolmogorov and Smirnov), by model.
+    `cascades`: for the first model before the last, quality at nine escalated shares. `pick`: the
+    threshold that is predicted to be a point below the last model alone, and what it comes to.
+    `together`: for each two models the share that both get right. `scores_ks`: the largest gap of
+    the score's distribution functions (Kolmogorov and Smirnov), by model. The table should be of
+    other questions than those that were fitted.
     """
     requests = draw(scenario)
+    together = _together(table, requests.correct)
     ks = {}
     for k, tier in enumerate(tiers):
         if tier.score_quantiles is not None:
             ks[tier.model] = _ks(table.columns[score_column][:, k], requests.score[:, k])
-    found: dict[str, Any] = {"scores_ks": ks, "cascades": [], "error_mean": None, "error_max": None}
+    found: dict[str, Any] = {"scores_ks": ks, "together": together, "pick": None}
+    found |= {"cascades": [], "error_mean": None, "error_max": None}
     if tiers[0].score_quantiles is None or len(tiers) < 2:
         return found
     last = len(tiers) - 1
@@ -205,7 +210,50 @@ def held(
         q = [float(np.interp(share, curve.escalation_rate, curve.quality)) for curve in curves]
         found["cascades"].append({"escalated": share, "replayed": q[0], "predicted": q[1]})
     errors = [abs(row["replayed"] - row["predicted"]) for row in found["cascades"]]
+    found["pick"] = _pick(table, tiers, requests, score)
     return found | {"error_mean": float(np.mean(errors)), "error_max": max(errors)}
+
+
+def _together(table: EvaluationTable, drawn: Any) -> list[dict[str, Any]]:
+    right = table.correct >= RIGHT
+    return [
+        {
+            "models": [table.models[i], table.models[j]],
+            "replayed": float((right[:, i] & right[:, j]).mean()),
+            "predicted": float(((drawn[:, i] >= RIGHT) & (drawn[:, j] >= RIGHT)).mean()),
+        }
+        for i in range(len(table.models))
+        for j in range(i + 1, len(table.models))
+    ]
+
+
+def _pick(
+    table: EvaluationTable, tiers: Sequence[FittedTier], requests: RequestTable, score: Floats
+) -> dict[str, Any] | None:
+    """Return predicted and replayed quality and saving at one threshold; None without prices."""
+    cheap, dear = tiers[0].usd, tiers[-1].usd
+    if cheap is None or not dear:
+        return None
+    drawn, right = requests.correct.astype(np.float64), (table.correct >= RIGHT).astype(np.float64)
+    curve = threshold_curve(
+        requests.score[:, 0], (drawn[:, 0], drawn[:, -1]), (cheap, cheap + dear)
+    )
+    enough = np.flatnonzero(curve.quality >= drawn[:, -1].mean() - MARGIN)
+    if not len(enough):
+        return None
+    at = enough[curve.cost_usd_mean[enough].argmin()]
+    kept = score >= curve.threshold[at]
+    usd = table.columns["cost_usd"]
+    replayed = usd[:, 0].mean() + (~kept * usd[:, -1]).mean()
+    quality = float(np.where(kept, right[:, 0], right[:, -1]).mean())
+    return {
+        "threshold": float(curve.threshold[at]) if np.isfinite(curve.threshold[at]) else None,
+        "quality": {"predicted": float(curve.quality[at]), "replayed": quality},
+        "saving": {
+            "predicted": 1 - float(curve.cost_usd_mean[at]) / dear,
+            "replayed": 1 - float(replayed / usd[:, -1].mean()),
+        },
+    }
 
 
 def _ks(a: Floats, b: Floats) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from fallwise.planning.fit import FittedTier
-from fallwise.planning.replayed import named
+from fallwise.planning.replayed import flow, named
 
 __all__ = ["assumed", "scenario_text"]
 
@@ -36,7 +36,10 @@ def scenario_text(name: str, source: str, questions: int, tiers: Sequence[Fitted
         ]
     lines += ["answers: {source: synthetic}", "tiers:"]
     for i, (tier, its_name) in enumerate(zip(tiers, names, strict=True)):
-        lines += _tier(tier, its_name, i < len(tiers) - 1)
+        factor = 1.0
+        if law is not None and tier.output_tokens is not None and i:
+            factor = max(tier.output_tokens[0], 1.0) / max(law[0], 1.0)
+        lines += _tier(tier, its_name, i < len(tiers) - 1, factor)
     lines.append("assumptions:")
     lines += [f"  - {{key: {key}, why: {why}}}" for key, why in assumed(tiers)]
     return "\n".join([*lines, "run: {requests: 200000, seed: 1}", ""])
@@ -46,7 +49,7 @@ def assumed(tiers: Sequence[FittedTier]) -> list[tuple[str, str]]:
     """Return each key of the scenario that the table said nothing about, and why it is assumed."""
     found = [("traffic.arrivals.rate_rps", "an evaluation table says nothing about traffic")]
     for i, (tier, name) in enumerate(zip(tiers, named([t.model for t in tiers]), strict=True)):
-        if tier.seconds is None:
+        if tier.service is None:
             found.append((f"tiers.{name}.service.value_s", NOT_MEASURED["service"]))
         if tier.usd is None:
             found.append((f"tiers.{name}.usd_per_request", NOT_MEASURED["usd_per_request"]))
@@ -55,13 +58,15 @@ def assumed(tiers: Sequence[FittedTier]) -> list[tuple[str, str]]:
     return found
 
 
-def _tier(tier: FittedTier, name: str, first: bool) -> list[str]:
+def _tier(tier: FittedTier, name: str, first: bool, factor: float) -> list[str]:
     lines = [f"  - name: {name} # {_plain(tier.model)}", "    kind: api"]
-    if tier.seconds is None:
+    if tier.service is None:
         lines.append("    service: {kind: fixed, value_s: 1.0} # assumed")
     else:
-        lines.append("    # quantiles of the column seconds, in the middle of equal steps")
-        lines.append(f"    service: {{kind: empirical, values_s: {_list(tier.seconds)}}}")
+        lines.append(f"    # {tier.service.words}; KS {tier.service.ks:.3f} to the column seconds")
+        lines.append(f"    service: {flow(tier.service.law)}")
+    if factor != 1:
+        lines.append(f"    output_token_factor: {factor:.4g} # median length over the first tier's")
     if tier.usd is None:
         lines.append("    usd_per_request: 0.0 # assumed")
     else:

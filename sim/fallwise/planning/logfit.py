@@ -17,7 +17,7 @@ import numpy as np
 from fallwise.draw.logs import GatewayLog
 from fallwise.errors import Problem, TableError
 from fallwise.planning.latency import Fitted, latency_law
-from fallwise.planning.replayed import named
+from fallwise.planning.replayed import flow, named
 from fallwise.tables import Bools, Floats, Int64s
 
 __all__ = ["FittedLog", "LoggedTier", "assumed", "fit_log", "log_text", "trace_text"]
@@ -205,7 +205,7 @@ def _tier_text(tier: LoggedTier, name: str, i: int, tiers: int, length: float | 
         f"  - name: {name} # {' '.join(tier.model.split())}, {tier.calls:,} answered calls",
         "    kind: api",
         f"    # {tier.service.words}; KS {tier.service.ks:.3f} to the logged seconds",
-        f"    service: {_flow(tier.service.law)}",
+        f"    service: {flow(tier.service.law)}",
     ]
     if tier.prices is not None:
         lines.append(f"    prompt_usd_per_mtok: {tier.prices[0]:.6g} # gives each logged cost back")
@@ -227,15 +227,6 @@ def _answers(i: int, tiers: int) -> str:
     accuracy = high if i == tiers - 1 else low + (high - low) * i / max(tiers - 1, 1)
     score = ", auroc: 0.75" if i < tiers - 1 else ""
     return f"accuracy: {accuracy:.4g}, loading: 0.7{score}"
-
-
-def _flow(value: Any) -> str:
-    """Return plain data as YAML in one line."""
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{name}: {_flow(x)}" for name, x in value.items()) + "}"
-    if isinstance(value, list):
-        return "[" + ", ".join(map(_flow, value)) + "]"
-    return repr(value) if isinstance(value, float) else str(value)
 
 
 def assumed(found: FittedLog) -> list[tuple[str, str]]:

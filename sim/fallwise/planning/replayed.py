@@ -13,7 +13,7 @@ from fallwise.draw import EvaluationTable, read_evaluations
 from fallwise.errors import Problem, TableError
 from fallwise.scenario import Scenario, parse
 
-__all__ = ["TABLES", "named", "replayed"]
+__all__ = ["TABLES", "flow", "named", "replayed"]
 
 TABLES: Final = (".parquet", ".pq", ".csv", ".csv.gz")
 """How the names of evaluation tables end."""
@@ -100,3 +100,12 @@ def named(models: Sequence[str]) -> list[str]:
         name = name if name[:1].isalpha() else f"tier-{name}".strip("-")
         found.append(name if name not in found else f"{name}-{i}")
     return found
+
+
+def flow(value: Any) -> str:
+    """Return plain data as YAML in one line."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{name}: {flow(x)}" for name, x in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(flow, value)) + "]"
+    return repr(value) if isinstance(value, float) else str(value)
