@@ -146,6 +146,8 @@ def test_ranges_that_are_none_are_refused() -> None:
         values_at(scenario(), "answers.source", Range(1, 2, times=True), 1.0)
     with pytest.raises(ScenarioError, match=r"no such value: two.*one"):
         values_at(scenario(), "tiers.two.threshold", Range(1, 2), 1.0)
+    with pytest.raises(ScenarioError, match=r"no single number; multiply.*traffic=x0.5:x2"):
+        values_at(scenario(), "traffic", Range(1, 2), 1.0)
     with pytest.raises(ScenarioError, match="nothing that was assumed"):
         values_at(scenario(), "run.requests", Range(1, 2), 1.0)
 

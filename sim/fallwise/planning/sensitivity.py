@@ -49,7 +49,11 @@ def values_at(scenario: Scenario, key: str, within: Range, x: float) -> Values:
         rule, remedy = "is nothing that was assumed of the world", "name another key"
         raise ScenarioError(Problem(rule, remedy, value=key, file="--range"))
     if not within.times:
-        whole = isinstance(_value(scenario, key, given=False), int)
+        value = _value(scenario, key, given=False)
+        if isinstance(value, dict | list):
+            rule, remedy = "is no single number", f"multiply what it has: {key}=x0.5:x2"
+            raise ScenarioError(Problem(rule, remedy, value=key, file="--range"))
+        whole = isinstance(value, int)
         values: Values = ((key, round(x) if whole else x),)
     elif key in TRAFFIC:
         law = scaled(scenario, x).traffic.arrivals.model_dump(exclude_unset=True)

@@ -323,29 +323,30 @@ def _headroom(best: _Found, engine: Engine) -> dict[str, Any]:
     usual, seed = best.trial.scenario, best.trial.loads[0].seed
     peaks = [load.scenario for load in best.trial.loads]
 
-    def at(factor: float) -> Trial:
+    def worst_at(factor: float) -> Summary | None:
+        """Return the summary that misses most, or None where nothing breaks."""
         loads = (scaled(load, factor) for load in peaks)
-        return Trial(tuple(predict(load, seed, None, engine) for load in loads))
+        trial = Trial(tuple(predict(load, seed, None, engine) for load in loads))
+        worst = _worst(trial, best.units)
+        return worst if list(missed(worst, settled=False)) else None
 
     low, high, broken = 1.0, 1.0, None
     while broken is None and high < FURTHEST:
         low, high = high, high * 1.25
-        trial = at(high)
-        broken = None if trial.holds(best.units) else trial
+        broken = worst_at(high)
     if broken is None:
         return {"traffic_factor": high, "breaks_at": None, "breaks": [], "gives_way": None}
     while high / low > 1.02:
         middle = math.sqrt(low * high)
-        trial = at(middle)
-        if trial.holds(best.units):
+        worst = worst_at(middle)
+        if worst is None:
             low = middle
         else:
-            high, broken = middle, trial
-    worst = _worst(broken, best.units)
-    waiting = {name: _waiting(worst)[name] for name in sized(usual)}
+            high, broken = middle, worst
+    waiting = {name: _waiting(broken)[name] for name in sized(usual)}
     return {
         "traffic_factor": round(low, 3),
         "breaks_at": round(high, 3),
-        "breaks": broken.missed(best.units),
+        "breaks": list(missed(broken, settled=False)),
         "gives_way": max(waiting, key=lambda name: waiting[name]) if waiting else None,
     }

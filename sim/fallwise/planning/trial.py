@@ -74,10 +74,11 @@ class Trial:
         ]
 
 
-def missed(summary: Summary, money: bool = False) -> Iterator[str]:
+def missed(summary: Summary, money: bool = False, settled: bool = True) -> Iterator[str]:
     """Yield a sentence for each target that may not hold, and each queue that tells nothing.
 
     A target holds when the worse end of its 95 % interval does; one without an interval does not.
+    Where settled is False, nothing is said of queues that the run is too short to know.
     """
     for target in summary["targets"]:
         if target["name"].startswith("cost_usd") and not money:
@@ -89,10 +90,10 @@ def missed(summary: Summary, money: bool = False) -> Iterator[str]:
         elif worst > target["limit"] if at_most else worst < target["limit"]:
             side = "at most" if at_most else "at least"
             yield f"{target['name']} may be {worst:.4g}, wanted {side} {target['limit']:g}"
-    yield from _unsettled(summary)
+    yield from _unsettled(summary, settled)
 
 
-def _unsettled(summary: Summary) -> Iterator[str]:
+def _unsettled(summary: Summary, settled: bool) -> Iterator[str]:
     """Yield the tiers whose queue grows for ever, or remembers for too long to judge it by the run.
 
     Nothing is said of a queue with a timeout or a limit, which `summary` marks by what it lost.
@@ -109,7 +110,7 @@ def _unsettled(summary: Summary) -> Iterator[str]:
             continue
         service_s = (tier["service_s_mean"] or {"value": 0.0})["value"]
         memory_s = service_s / (math.sqrt(servers) - math.sqrt(load["value"])) ** 2
-        if MEMORIES * memory_s > summary["seconds_simulated"]:
+        if settled and MEMORIES * memory_s > summary["seconds_simulated"]:
             yield f"{tier['name']} is so busy that a longer run is needed to know its waits"
 
 
