@@ -9,11 +9,13 @@ size, so that a failing world shrinks to fewer requests without changing those t
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 from fallwise.engines.capacity import Hours
 from fallwise.engines.engine import Engine, simulate
+from fallwise.engines.fleet import NEVER, Fleet
 from fallwise.engines.plan import CACHE, PLACE, UNLIMITED, Plan
 from fallwise.tables import Bools, Decisions, Int64s, OutcomeTable, RequestTable
 from hypothesis import strategies as st
@@ -136,7 +138,10 @@ def run_small(
 
 
 def servers_at(plan: Plan, k: int, at_ns: Int64s) -> Int64s:
-    """Return (m,) how many servers tier k has at each time."""
+    """Return (m,) how many servers tier k has at each time; with replicas, the most of them."""
+    if plan.fleet is not None and k in plan.fleet.tier:
+        m = plan.fleet.tier.tolist().index(k)
+        return np.full(len(at_ns), plan.fleet.replicas[m] * plan.fleet.slots[m])
     hours = plan.hours
     mine = np.empty(0, np.int64) if hours is None else np.flatnonzero(hours.tier == k)
     if hours is None or not len(mine):
@@ -176,6 +181,41 @@ def _hours(draw: st.DrawFn, role: list[int], unit: int) -> Hours | None:
     return Hours.of(steps, period)
 
 
+def _fleet(draw: st.DrawFn, plan: Plan, unit: int) -> Fleet | None:
+    """Draw replicas, which fail or are scaled, for some tiers that have no hours."""
+    hours = [] if plan.hours is None else plan.hours.tier.tolist()
+    mine = [k for k, role in enumerate(plan.role) if role == PLACE and k not in hours]
+    mine = [k for k in mine if draw(st.booleans())]
+    if not mine or draw(st.booleans()):
+        return None
+    replicas = [draw(st.integers(1, 3)) for _ in mine]
+    scaled = [draw(st.booleans()) for _ in mine]
+    cycles = draw(st.sampled_from([0, 2]))
+
+    def times(among: list[int]) -> list[int]:
+        return [draw(st.sampled_from(among)) * unit for _ in mine]
+
+    def durations(among: list[int]) -> Int64s:
+        shape = (len(mine), max(replicas), cycles)
+        drawn = [draw(st.sampled_from(among)) for _ in range(int(np.prod(shape)))]
+        return np.array(drawn, np.int64).reshape(shape) * unit
+
+    intervals = times([1, 2, 5])
+    columns: list[list[int]] = [
+        mine,
+        replicas,
+        [draw(st.integers(1, 3)) for _ in mine],
+        [draw(st.integers(0, n)) if a else n for n, a in zip(replicas, scaled, strict=True)],
+        [x if a else NEVER for x, a in zip(intervals, scaled, strict=True)],
+        [draw(st.sampled_from([500_000, 1_000_000])) for _ in mine],
+        times([0, 1, 4]),
+        times([0, 2, 6]),
+    ]
+    arrays = [np.array(column, np.int64) for column in columns]
+    up_ns, down_ns = durations([1, 3, 9]), durations([0, 1, 4])
+    return Fleet(*[*arrays, up_ns, down_ns])
+
+
 @st.composite
 def plans(draw: st.DrawFn, ticks_per_unit: int = 1) -> Plan:
     """Draw a plan of 1 to 6 tiers whose times are about one unit of so many nanoseconds."""
@@ -197,7 +237,7 @@ def plans(draw: st.DrawFn, ticks_per_unit: int = 1) -> Plan:
     capacity = draw(st.integers(1, 4)) if role[0] == CACHE else 0
     keys = st.lists(st.integers(0, 11), unique=True, max_size=capacity)
     warm = draw(st.one_of(st.just([]), keys))
-    return Plan(
+    plan = Plan(
         role=np.array(role, np.int8),
         servers=column(st.one_of(st.integers(1, 3), st.just(UNLIMITED))),
         queue_limit=column(limited),
@@ -212,6 +252,10 @@ def plans(draw: st.DrawFn, ticks_per_unit: int = 1) -> Plan:
         hours=_hours(draw, role, ticks_per_unit),
         warm=np.array(warm, np.int64),
     )
+    fleet = _fleet(draw, plan, ticks_per_unit)
+    if fleet is not None:
+        plan.cancel[fleet.tier] = True
+    return replace(plan, fleet=fleet)
 
 
 def _requests(

@@ -7,8 +7,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from fallwise.scenario import Scenario
+from fallwise.scenario import Scenario, Tier
 from fallwise.scenario.hours import WEEK_MINUTES
+from fallwise.scenario.replicas import Autoscale
 from fallwise.tables import Bools, Int64s
 
 __all__ = ["absences", "closed"]
@@ -36,6 +37,30 @@ def absences(sample: _Counted, summary: Mapping[str, Any]) -> Iterator[str]:
     for k, tier in enumerate(sample.scenario.tiers):
         if tier.hours is not None and sample.total[f"tier{k}.closed"]:
             yield _night(tier.name, sample.total, k, summary["tiers"][k])
+        if tier.failures is not None and sample.total[f"tier{k}.lost"]:
+            lost, visits = (int(sample.total[f"tier{k}.{name}"]) for name in ("lost", "visits"))
+            yield (
+                f"{lost:,} of {visits:,} visits to {tier.name} were lost when a replica failed in "
+                "the middle of its work."
+            )
+        if tier.autoscale is not None:
+            yield from _late(tier, tier.autoscale, summary["tiers"][k])
+
+
+def _late(tier: Tier, scale: Autoscale, row: Mapping[str, Any]) -> Iterator[str]:
+    """Yield that an autoscaler was late, where many waited for as long as half a cold start.
+
+    Or half as long as anybody may.
+    """
+    p99, mean = row["wait_s_p99"], row["replicas_mean"]
+    longest_s = min(scale.cold_start_s, tier.timeout_s or scale.cold_start_s)
+    if p99 is None or mean is None or not p99["value"] > longest_s / 2 > 0:
+        return
+    yield (
+        f"The autoscaler of {tier.name} is late: cold starts of {scale.cold_start_s:g} s are in its "
+        f"waits, {p99['value']:.3g} s at p99, with {mean['value']:.3g} of at most "
+        f"{scale.max_replicas} replicas rented on average."
+    )
 
 
 def _night(name: str, total: Mapping[str, int], k: int, row: Mapping[str, Any]) -> str:

@@ -29,6 +29,8 @@ def only(scenario: Scenario, k: int) -> Scenario:
         "replica_usd_per_hour": 0.0,
         "agent_usd_per_hour": 0.0,
         "hours": None,
+        "failures": None,
+        "autoscale": None,
     }
     used = {"threshold": None, "verifier": None, "agree_with": None, "on_failure": "give_up"}
     tiers = [
@@ -59,6 +61,6 @@ def _alone(scenario: Scenario, run: Prediction, k: int) -> Prediction:
     # The router is gone, and so is its time.
     requests = replace(run.requests, router_ns=None)
     decisions = accept_all(requests, k)
-    outcomes = simulate(plan(scenario), requests, decisions, run.engine)
+    outcomes = simulate(plan(scenario, run.seed), requests, decisions, run.engine)
     settled = settle(scenario, requests, decisions, outcomes)
     return Prediction(scenario, requests, decisions, settled, run.seed, run.engine)

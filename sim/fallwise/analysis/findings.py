@@ -88,9 +88,11 @@ def _bounded(tier: Tier) -> bool:
 
 
 def _servers(tier: Tier) -> str:
-    number = f"{tier.servers_mean:.3g}" if tier.elastic else f"{tier.servers}"
-    plural = "" if number == "1" else "s"
-    return f"{number} server{plural}" + (" on average" if tier.elastic else "")
+    mean, most = tier.servers_mean, tier.servers
+    if mean != most:
+        return f"{mean:.3g} servers on average"
+    plural = f"{most} server{'s' if most != 1 else ''}"
+    return plural if tier.autoscale is None else f"at most {plural}"
 
 
 def _baseline_overload(compared: Mapping[str, Sample], said: list[str]) -> Iterator[str]:

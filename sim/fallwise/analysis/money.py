@@ -62,8 +62,12 @@ def unit_usd_per_s(tier: Tier) -> float:
 
 
 def units_mean(tier: Tier) -> float:
-    """Return how many replicas or agents are paid for, on average by the clock."""
-    return (tier.servers_mean or 1) / (tier.slots or 1)
+    """Return how many replicas or agents are paid for, on average by the clock.
+
+    Of those that an autoscaler may rent, all.
+    """
+    paid = tier.servers_mean if tier.hours is not None else tier.servers
+    return (paid or 1) / (tier.slots or 1)
 
 
 def call_usd(tier: Tier, requests: RequestTable, k: int) -> Floats:

@@ -48,6 +48,6 @@ def predict(
 def _run(scenario: Scenario, seed: int, n: int | None, engine: Engine) -> Prediction:
     requests = draw(scenario, seed, n)
     decisions = decide(scenario, requests)
-    outcomes = simulate(plan(scenario), requests, decisions, engine)
+    outcomes = simulate(plan(scenario, seed), requests, decisions, engine)
     settled = settle(scenario, requests, decisions, outcomes)
     return Prediction(scenario, requests, decisions, settled, seed, engine)

@@ -134,6 +134,7 @@ def unqueued(
         timeout_ns=free,
         fills=np.zeros(tiers, np.bool_),
         hours=None,
+        fleet=None,
     )
     outcomes = simulate(limits, replace(requests, patience_ns=None), decisions, engine)
     return settle(scenario, requests, decisions, outcomes)

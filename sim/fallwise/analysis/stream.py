@@ -20,7 +20,7 @@ from fallwise.analysis.settle import settle
 from fallwise.analysis.summary import SCORED, baselines_of, calibrate, describe
 from fallwise.analysis.tally import Tally, add, tally
 from fallwise.draw import blocks
-from fallwise.engines import plan
+from fallwise.engines import Plan, plan
 from fallwise.engines.blocks import simulate_blocks
 from fallwise.errors import Problem, ScenarioError
 from fallwise.policies import decide
@@ -60,11 +60,14 @@ def summarise_stream(
     def drawn(decided: Callable[[RequestTable], Block]) -> Iterator[Block]:
         return (decided(requests) for requests in blocks(scenario, seed, n, block))
 
-    sample = _streamed(scenario, drawn(lambda r: (r, decide(scenario, r))), edges)
+    sample = _streamed(
+        scenario, plan(scenario, seed), drawn(lambda r: (r, decide(scenario, r))), edges
+    )
     compared = {}
     for name, k in baselines_of(scenario).items() if baselines else ():
         alone = drawn(lambda r, k=k: (replace(r, router_ns=None), accept_all(r, k)))  # type: ignore[misc]
-        compared[name] = _streamed(only(scenario, k), alone, edges)
+        other = only(scenario, k)
+        compared[name] = _streamed(other, plan(other, seed), alone, edges)
     if compared:
         compared["paired"] = compared["frontier_only"]
     about = {"scenario": scenario.name, "command": "run", "seed": seed, "engine": "compiled"}
@@ -84,14 +87,14 @@ def _refuse(scenario: Scenario) -> None:
         raise ScenarioError(Problem(rule, remedy, ("answers", "sample"), "each_once"))
 
 
-def _streamed(scenario: Scenario, drawn: Iterator[Block], edges: Int64s) -> Sample:
+def _streamed(scenario: Scenario, limits: Plan, drawn: Iterator[Block], edges: Int64s) -> Sample:
     """Return the sample of the requests from edges[0] on, in batches between the edges."""
     tallies: list[Tally] = [{} for _ in edges[1:]]
     times = _Histograms(len(tallies))
     edge_ns: Int64s = np.zeros(len(edges), np.int64)
     end_ns = 0
     watched = _watched(drawn, edges, edge_ns)
-    for part in simulate_blocks(plan(scenario), watched, lambda requests: requests.correct):
+    for part in simulate_blocks(limits, watched, lambda requests: requests.correct):
         outcomes = settle(scenario, part.requests, part.decisions, part.outcomes, part.grade)
         end_ns = max(end_ns, int(outcomes.end_ns.max()))
         batch = np.searchsorted(edges, outcomes.request, side="right") - 1

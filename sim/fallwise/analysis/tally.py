@@ -19,6 +19,7 @@ from fallwise.scenario import Scenario
 from fallwise.tables import (
     ABANDONED,
     ANSWERED,
+    ERRORED,
     NOT_VISITED,
     SHED,
     STATUSES,
@@ -126,6 +127,8 @@ def _stretch(scenario: Scenario, requests: RequestTable, outcomes: OutcomeTable)
         sums |= {f"tier{k}.{name}": x for name, x in _tier(requests, outcomes, grade, k).items()}
         if outcomes.rented_ns is not None:
             sums[f"tier{k}.rented_s"] = _sum(outcomes.rented_ns[:, k])
+        if scenario.tiers[k].failures is not None:
+            sums[f"tier{k}.lost"] = _count(outcomes.visit[:, k] == ERRORED)
         if scenario.tiers[k].hours is not None:
             came = outcomes.enter_ns[outcomes.visit[:, k] != NOT_VISITED, k]
             sums[f"tier{k}.closed"] = _count(closed(scenario, k, came))

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fallwise.engines.capacity import HoursByTier
+from fallwise.engines.fleet import FleetByTier
 from fallwise.engines.jit import pasted
 from fallwise.engines.plan import CACHE, Plan
 from fallwise.tables import (
@@ -67,6 +68,7 @@ class Tiers(NamedTuple):
     """(2 * (K + 1),) the first tier at or after k for a request that may go anywhere, then for one
     that must stay local; NONE_LEFT or NONE_LOCAL."""
     hours: HoursByTier
+    fleet: FleetByTier
 
     @classmethod
     def of(cls, plan: Plan) -> Self:
@@ -92,6 +94,7 @@ class Tiers(NamedTuple):
                 np.int64,
             ),
             hours=HoursByTier.of(plan.hours, tiers),
+            fleet=FleetByTier.of(plan.fleet, tiers),
         )
 
 

@@ -21,13 +21,16 @@ from fallwise.engines import lru as cache
 from fallwise.engines.heap import is_before, pop, push
 from fallwise.engines.jit import kept, part, pasted
 from fallwise.engines.layout import OPEN, answer, asks_cache, go_on, route
-from fallwise.engines.plan import CHANGE, DONE, ENTER, GAVE_UP, TIMEOUT, UNLIMITED, VERIFIED
+from fallwise.engines.plan import CALL, DONE, ENTER, GAVE_UP, TIMEOUT, UNLIMITED, VERIFIED
+from fallwise.engines.scaling import change_replicas, leave_seat, sit
 from fallwise.engines.servers import call, change, note_rent
 from fallwise.engines.state import CHANGES, CROWDED, HEAD, HELD, LATE, NEXT, RING, ROWS, TIERS
 from fallwise.tables import (
     ABANDONED,
     ACCEPTED,
     DECLINED,
+    ERRORED,
+    FAILED,
     MISSED,
     NOT_VISITED,
     REJECTED,
@@ -107,7 +110,7 @@ def _run(tiers, rows, out, s, lru, final):
                 return TOO_LATE if heap[LATE] else THROUGH
         kind, i_or_step, k = code >> 56, code >> 8 & ROWS, code & TIERS
         if kind < DONE:
-            _change(tiers, rows, out, s, now, kind, i_or_step, k)
+            hand = _change(tiers, rows, out, s, lru, now, kind, i_or_step, k)
         else:
             hand = _handle(tiers, rows, out, s, lru, now, kind, i_or_step, k)
 
@@ -165,7 +168,7 @@ def _handle(tiers, rows, out, s, lru, now, kind, i, k):
     if kind == ENTER:
         visit, starts = _enter(tiers, rows, out, s, now, i, k, v)
     elif kind == DONE:
-        frees = True
+        frees = not (over and tiers.cancel[k])  # Lost with its replica otherwise.
         if not over:
             out.finish_ns[v], out.busy_ns[v] = now, rows.service_ns[v]
             if rows.verify[v]:
@@ -188,7 +191,7 @@ def _handle(tiers, rows, out, s, lru, now, kind, i, k):
         out.visit[v] = visit
         hand = _leave(tiers, rows, out, s, lru, now, i, k)
     if frees:
-        starts = _free_server(out, s, n, k)
+        starts = _free_server(tiers, out, s, now, n, i, k)
     if starts != NOBODY:
         _start(tiers, rows, out, s, now, starts, k, k * n + starts)
     if kind == TIMEOUT and s.timer[k] == i:
@@ -197,16 +200,27 @@ def _handle(tiers, rows, out, s, lru, now, kind, i, k):
 
 
 @part
-def _change(tiers, rows, out, s, now, kind, step, k):
-    """Let servers come or go, and then start those who wait, one by one."""
+def _change(tiers, rows, out, s, lru, now, kind, step, k):
+    """Let servers come or go, and then start those who wait, one by one.
+
+    Return the ENTER that is to be handled at this instant, or NOTHING.
+    """
+    n = len(rows.arrival_ns)
     s.flags[CHANGES] -= 1
-    if kind == CHANGE:
+    if kind == CALL:
+        head = _called(out, s, n, k)
+        if head != NOBODY:
+            call(s, now, k)
+            _start(tiers, rows, out, s, now, head, k, k * n + head)
+    elif tiers.fleet.has[k]:
+        i = change_replicas(tiers, s, now, step, k)
+        if i != NOBODY:
+            v = k * n + i
+            out.visit[v], out.finish_ns[v], out.busy_ns[v] = ERRORED, now, now - out.start_ns[v]
+            return _leave(tiers, rows, out, s, lru, now, i, k)
+    else:
         change(tiers, s, now, step, k)
-        return
-    head = _called(out, s, len(rows.arrival_ns), k)
-    if head != NOBODY:
-        call(s, now, k)
-        _start(tiers, rows, out, s, now, head, k, k * len(rows.arrival_ns) + head)
+    return np.int64(NOTHING)
 
 
 @pasted
@@ -233,9 +247,9 @@ def _enter(tiers, rows, out, s, now, i, k, v):
 
 
 @pasted
-def _free_server(out, s, n, k):
+def _free_server(tiers, out, s, now, n, i, k):
     """Return the head of the queue if it may start, or NOBODY."""
-    s.free[k] += 1
+    s.free[k] += leave_seat(tiers, s, now, i, k) if tiers.fleet.has[k] else 1
     return _called(out, s, n, k)
 
 
@@ -279,6 +293,8 @@ def _head(finish_ns, ring, size, first, last, n, k):
 @pasted
 def _start(tiers, rows, out, s, now, i, k, v):
     s.free[k] -= 1
+    if tiers.fleet.has[k]:
+        sit(tiers, s, i, k)
     out.start_ns[v] = now
     done, late = now + rows.service_ns[v], False
     if tiers.timeout_ns[k] < UNLIMITED:
@@ -315,7 +331,7 @@ def _leave(tiers, rows, out, s, lru, now, i, k):
         if visit == ACCEPTED:
             out.visit[tier * n + i] = DECLINED
         elif visit > MISSED:
-            status = SHED if visit == TURNED_AWAY else TIMED_OUT
+            status = SHED if visit == TURNED_AWAY else FAILED if visit >= ERRORED else TIMED_OUT
             gives_up |= tiers.give_up[tier]
     tier = go_on(tiers, rows, out, now, i, last, status, gives_up)
     return _entering(tiers, s, now, i, tier, True)

@@ -8,19 +8,28 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from fallwise.engines.capacity import Hours
-from fallwise.engines.plan import Plan
 
-__all__ = ["Place", "Scheduled", "places_of"]
+__all__ = ["Place", "Scheduled"]
 
 
 class Place:
     """As many servers as the plan says, from beginning to end."""
 
-    changes = False
+    waiting = 0
+    """How many wait, as the engine says before a change."""
 
     def __init__(self, servers: int):
         self.servers = servers
         self.in_service = 0
+        self.lost: list[int] = []
+        """Who was in service at what has just failed."""
+
+    def beginning(self) -> Iterator[tuple[int, int]]:
+        """Yield after which time the first changes come, and their steps: none."""
+        yield from ()
+
+    def settle(self, now: int) -> None:
+        """Note that somebody was given back now."""
 
     def is_free(self) -> bool:
         """Return True where one more may start."""
@@ -46,14 +55,16 @@ class Place:
 class Scheduled(Place):
     """Servers that come and go by the hours of a week (rules 16 and 17)."""
 
-    changes = True
-
     def __init__(self, hours: Hours, k: int):
         super().__init__(0)
         mine = hours.tier == k
         self.at_ns, self.number = hours.at_ns[mine].tolist(), hours.servers[mine].tolist()
         self.period_ns = hours.period_ns
         self.since = self.rented = 0
+
+    def beginning(self) -> Iterator[tuple[int, int]]:
+        """Yield the first step, at 0."""
+        yield 0, 0
 
     def change(self, step: int, now: int) -> Iterator[tuple[int, int]]:
         """Let so many servers be there as the step says, and expect the next step."""
@@ -73,12 +84,3 @@ class Scheduled(Place):
     def _rent(self, now: int) -> None:
         self.rented += self.servers * (now - self.since)
         self.since = now
-
-
-def places_of(plan: Plan) -> list[Place]:
-    """Return what stands at each tier."""
-    changing = set() if plan.hours is None else set(plan.hours.tier.tolist())
-    return [
-        Scheduled(plan.hours, k) if k in changing and plan.hours else Place(int(servers))
-        for k, servers in enumerate(plan.servers)
-    ]

@@ -9,6 +9,7 @@ import numpy as np
 
 from fallwise.draw.mix import most_popular
 from fallwise.engines.capacity import Hours, hours_of
+from fallwise.engines.fleet import Fleet, fleet_of
 from fallwise.scenario import Scenario
 from fallwise.tables import Bools, Int8s, Int64s
 
@@ -66,6 +67,7 @@ class Plan:
     ttl_ns             int    of the cache
     warm         (m,)  int64  keys in the cache when the run begins, the front one last
     hours              when the tiers' servers come and go; None where none do
+    fleet              tiers whose replicas fail or are scaled; None where none are
     """
 
     role: Int8s
@@ -81,15 +83,19 @@ class Plan:
     ttl_ns: int
     hours: Hours | None = None
     warm: Int64s = field(default_factory=lambda: np.zeros(0, np.int64))
+    fleet: Fleet | None = None
 
     @property
     def rents(self) -> bool:
         """Return True where an engine notes how much was rented: it is not always the same."""
-        return self.hours is not None
+        return self.hours is not None or (self.fleet is not None and self.fleet.is_scaled)
 
 
-def plan(scenario: Scenario) -> Plan:
-    """Return the numbers that an engine needs of a scenario."""
+def plan(scenario: Scenario, seed: int | None = None) -> Plan:
+    """Return the numbers that an engine needs of a scenario.
+
+    When replicas fail is drawn from the seed, by default the scenario's own.
+    """
     tiers = scenario.tiers
     cache = scenario.cache
     filled_by = (cache.filled_by or []) if cache else []
@@ -113,6 +119,7 @@ def plan(scenario: Scenario) -> Plan:
         warm=most_popular(
             scenario.traffic, (cache and cache.warm_keys) or 0, bool(cache and cache.local)
         ),
+        fleet=fleet_of(scenario, scenario.run.seed if seed is None else seed),
     )
 
 

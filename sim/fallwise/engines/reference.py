@@ -15,7 +15,7 @@ import numpy as np
 from simpy import Environment, Event
 from simpy.events import EventPriority
 
-from fallwise.engines.places import Place, places_of
+from fallwise.engines.places import Place
 from fallwise.engines.plan import (
     CACHE,
     CALL,
@@ -28,11 +28,14 @@ from fallwise.engines.plan import (
     VERIFIED,
     Plan,
 )
+from fallwise.engines.replicas import places_of
 from fallwise.tables import (
     ABANDONED,
     ACCEPTED,
     ANSWERED,
     DECLINED,
+    ERRORED,
+    FAILED,
     MISSED,
     NOT_VISITED,
     REFUSED,
@@ -64,6 +67,7 @@ STATUS_AFTER: Final = {
     WORKED_OUT: TIMED_OUT,
     ABANDONED: TIMED_OUT,
     TURNED_AWAY: SHED,
+    ERRORED: FAILED,
 }
 """How a request ends whose last visit ended so (rule 8)."""
 
@@ -128,8 +132,8 @@ class _Cascade:
         }
         self.expect(0)
         for k, place in enumerate(self.places):
-            if place.changes:
-                self.due(CHANGE, 0, k)
+            for after_ns, step in place.beginning():
+                self.due(CHANGE, step, k, after_ns)
 
     @property
     def now(self) -> int:
@@ -157,8 +161,14 @@ class _Cascade:
     # Servers come and go (rules 16 and 17); `step` says which change it is.
 
     def on_change(self, step: int, k: int) -> None:
-        for after_ns, following in self.places[k].change(step, self.now):
+        place = self.places[k]
+        place.waiting = len(self.waiting[k])
+        for after_ns, following in place.change(step, self.now):
             self.due(CHANGE, following, k, after_ns)
+        lost, place.lost = place.lost, []
+        for i in lost:
+            self.out.busy_ns[i, k] = self.now - self.out.start_ns[i, k]
+            self.fail(i, k, ERRORED)
         self.due(CALL, 0, k)
 
     def on_call(self, _: int, k: int) -> None:
@@ -279,6 +289,7 @@ class _Cascade:
         """Note how long the request held the server, and give it to the head of the queue."""
         self.out.busy_ns[i, k] = self.now - self.out.start_ns[i, k]
         self.places[k].give_back(i)
+        self.places[k].settle(self.now)
         if self.waiting[k] and self.places[k].is_free():
             head, _ = self.waiting[k].popitem(last=False)
             self.start(head, k)

@@ -7,10 +7,11 @@ children are the nodes 4 * j + 1 to 4 * j + 4. What stands before HEAD is named 
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Self
 
 import numpy as np
 
+from fallwise.engines.fleet import FAIL, LOOK, NEVER, OFF, UP, WHAT
 from fallwise.engines.layout import Visits
 from fallwise.engines.plan import CHANGE, GAVE_UP, TIMEOUT, Plan
 from fallwise.tables import Bools, Int64s
@@ -25,6 +26,7 @@ __all__ = [
     "RING",
     "ROWS",
     "TIERS",
+    "FleetState",
     "State",
     "carried",
     "fresh",
@@ -58,6 +60,35 @@ WAITING: Final = 16
 """Room to begin with."""
 
 
+class FleetState(NamedTuple):
+    """Replicas of all tiers, as FleetByTier numbers them."""
+
+    is_: Int64s
+    members: Int64s
+    """How many are in service."""
+    ready_ns: Int64s
+    cycle: Int64s
+    seat: Int64s
+    """(all slots,) the row that is in service there, or -1."""
+    below_ns: Int64s
+    """(K,) since when fewer were wanted at tier k, -1 where they are not."""
+    wanted: Int64s
+    """(K,) the most that were wanted since then."""
+
+    @classmethod
+    def of(cls, plan: Plan) -> Self:
+        """Return the replicas at the beginning."""
+        tiers = np.zeros((2, len(plan.role)), np.int64)
+        is_ = np.empty(0, np.int64)
+        seats = 0
+        if plan.fleet is not None:
+            rows = zip(plan.fleet.replicas, plan.fleet.least, strict=True)
+            is_ = np.concatenate([np.where(np.arange(n) < up, UP, OFF) for n, up in rows])
+            seats = int(plan.fleet.replicas @ plan.fleet.slots)
+        members, ready_ns, cycle = (np.zeros(len(is_), np.int64) for _ in range(3))
+        return cls(is_, members, ready_ns, cycle, np.full(seats, -1), tiers[0] - 1, tiers[1])
+
+
 class State(NamedTuple):
     """What goes on between two events."""
 
@@ -77,28 +108,40 @@ class State(NamedTuple):
     rented_ns: Int64s
     """Their time since the last arrival, up to since_ns."""
     since_ns: Int64s
+    fleet: FleetState
 
 
 def fresh(plan: Plan) -> State:
     """Return the state of a run before its first event."""
     tiers = len(plan.role)
-    changing = set() if plan.hours is None else set(plan.hours.tier.tolist())
-    heap = np.zeros(HEAD + 2 * EVENTS, np.int64)
-    for j, k in enumerate(sorted(changing)):  # At 0, in order: a heap.
-        heap[HEAD + 2 * j + 1] = CHANGE << 56 | k
-    heap[HELD] = len(changing)
+    free, units = np.array(plan.servers, np.int64), np.zeros(tiers, np.int64)
+    first: list[tuple[int, int, int]] = []  # When changes come, their steps and tiers.
+    for k in [] if plan.hours is None else sorted(set(plan.hours.tier.tolist())):
+        first.append((0, 0, k))
+        free[k] = 0
+    if plan.fleet is not None:
+        for m, k in enumerate(plan.fleet.tier.tolist()):
+            units[k] = plan.fleet.least[m]
+            free[k] = units[k] * plan.fleet.slots[m]
+            first.append((int(plan.fleet.interval_ns[m]), LOOK << WHAT, k))
+            for r, up_ns in enumerate(plan.fleet.up_ns[m, : plan.fleet.replicas[m], :1].tolist()):
+                first += [(at_ns, FAIL << WHAT | r, k) for at_ns in up_ns]
+    first = [change for change in first if change[0] < NEVER]
+    events = np.array([(ns, CHANGE << 56 | step << 8 | k) for ns, step, k in first], np.int64)
+    ns, code = events.reshape(-1, 2).T
     return State(
-        flags=np.array([0, 0, WAITING, len(changing)]),
-        heap=heap,
-        free=np.where(np.isin(np.arange(tiers), list(changing)), 0, plan.servers),
+        flags=np.array([0, 0, WAITING, len(first)]),
+        heap=_heap(ns, code),
+        free=free,
         waiting=np.zeros(tiers, np.int64),
         ring=np.empty(tiers * WAITING, np.int64),
         first=np.zeros(tiers, np.int64),
         last=np.zeros(tiers, np.int64),
         timer=np.full(tiers, -1, np.int64),
-        units=np.zeros(tiers, np.int64),
+        units=units,
         rented_ns=np.zeros(tiers, np.int64),
         since_ns=np.zeros(tiers, np.int64),
+        fleet=FleetState.of(plan),
     )
 
 
@@ -126,6 +169,8 @@ def carried(state: State, out: Visits, keep: Bools) -> State:
     set_ = state.timer >= 0
     state.timer[set_] = moved[state.timer[set_]]
     state.flags[NEXT] = int(keep.sum())
+    seat = state.fleet.seat
+    seat[seat >= 0] = moved[seat[seat >= 0]]
     return _packed(state, ns, code, queues)
 
 
@@ -151,12 +196,18 @@ def _queues(state: State, out: Visits) -> list[Int64s]:
     return queues
 
 
-def _packed(state: State, ns: Int64s, code: Int64s, queues: list[Int64s]) -> State:
+def _heap(ns: Int64s, code: Int64s) -> Int64s:
     order = np.lexsort((code, ns))  # What is sorted is a heap.
     size = max(EVENTS, 1 << (2 * len(ns)).bit_length())
     heap = np.zeros(HEAD + 2 * size, np.int64)
-    heap[HELD], heap[LATE] = len(ns), state.heap[LATE]
+    heap[HELD] = len(ns)
     heap[HEAD : HEAD + 2 * len(ns)] = np.stack([ns[order], code[order]], axis=1).reshape(-1)
+    return heap
+
+
+def _packed(state: State, ns: Int64s, code: Int64s, queues: list[Int64s]) -> State:
+    heap = _heap(ns, code)
+    heap[LATE] = state.heap[LATE]
     longest = max(len(rows) for rows in queues)
     rings = np.empty((len(queues), max(WAITING, 1 << (2 * longest).bit_length())), np.int64)
     for k, rows in enumerate(queues):

@@ -45,6 +45,7 @@ def is_exact(plan: Plan) -> bool:
         or (plan.role[0] == CACHE and plan.fills.any())
         or (waits & (plan.queue_limit < UNLIMITED)).any()
         or plan.rents
+        or plan.fleet is not None
     )
 
 

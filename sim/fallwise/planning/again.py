@@ -34,7 +34,7 @@ def _again(run: Prediction, scenario: Scenario, traffic: float) -> Prediction:
     if traffic != 1:
         arrival_ns = np.rint(requests.arrival_ns / traffic).astype(np.int64)
         requests = replace(requests, arrival_ns=arrival_ns)
-    outcomes = simulate(plan(scenario), requests, run.decisions, run.engine)
+    outcomes = simulate(plan(scenario, run.seed), requests, run.decisions, run.engine)
     settled = settle(scenario, requests, run.decisions, outcomes)
     return Prediction(scenario, requests, run.decisions, settled, run.seed, run.engine)
 
@@ -48,6 +48,7 @@ def sized(scenario: Scenario) -> dict[str, str]:
         tier.name: KEYS[tier.kind]
         for tier in scenario.tiers
         if tier.servers is not None
+        and tier.autoscale is None
         and (tier.hours is None or any(shift.agents is None for shift in tier.hours))
     }
 

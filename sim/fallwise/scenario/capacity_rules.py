@@ -14,6 +14,18 @@ __all__ = ["capacity_rules"]
 def capacity_rules(tier: Tier, k: int) -> Iterator[Problem]:
     """Yield what is wrong with when tier k's servers are there."""
     yield from _hours(tier, k)
+    scale = tier.autoscale
+    if scale is not None and scale.min_replicas > scale.max_replicas:
+        rule = f"min_replicas is above max_replicas, {scale.max_replicas}"
+        at = ("tiers", k, "autoscale", "min_replicas")
+        yield Problem(rule, "exchange them", at, scale.min_replicas)
+    if scale is not None and tier.replicas is not None:
+        rule = "the autoscaler says how many replicas there are"
+        remedy = "take it away, and give autoscale.min_replicas and max_replicas"
+        yield Problem(rule, remedy, ("tiers", k, "replicas"), tier.replicas)
+    if (scale is not None or tier.failures is not None) and not tier.cancel:
+        rule = "a timeout frees the slot of a replica that may fail or go"
+        yield Problem(rule, "take it away", ("tiers", k, "cancel"), tier.cancel)
 
 
 def _hours(tier: Tier, k: int) -> Iterator[Problem]:

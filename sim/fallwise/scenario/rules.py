@@ -43,7 +43,7 @@ CACHE_KEYS = ("capacity", "ttl_s", "lookup_s", "false_hit_rate", "filled_by", "w
 COMMON = {"name", "kind", "local", "usd_per_request"}
 ONLY = {
     **dict.fromkeys(CACHE_KEYS, ("cache",)),
-    **dict.fromkeys(("replicas", "slots"), ("rules", "pool")),
+    **dict.fromkeys(("replicas", "slots", "failures", "autoscale"), ("rules", "pool")),
     "replica_usd_per_hour": ("cache", "rules", "pool"),
     "concurrency": ("api",),
     **dict.fromkeys(("agents", "agent_usd_per_hour", "hours"), ("human",)),

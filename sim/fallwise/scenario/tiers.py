@@ -9,6 +9,7 @@ from pydantic import Field
 from fallwise.scenario.hours import WEEK_MINUTES, Shift, week
 from fallwise.scenario.laws import Law, Model, NotNegative, Positive
 from fallwise.scenario.live import Live, LiveVerifier, Upstream
+from fallwise.scenario.replicas import Autoscale, Failures
 from fallwise.scenario.traffic import Share
 
 __all__ = ["Calibration", "Kind", "Router", "SyntheticAnswers", "Tier", "Verifier"]
@@ -122,6 +123,10 @@ class Tier(Model):
     """Api: requests in service at once; without it, no limit."""
     agents: Count | None = None
     """Human: people, one request each."""
+    failures: Failures | None = None
+    """When replicas fail, and for how long; by default they never do."""
+    autoscale: Autoscale | None = None
+    """How the number of replicas follows the load, instead of `replicas`."""
     hours: Annotated[list[Shift], Field(min_length=1)] | None = None
     """When people work; without it they always do. Whoever comes at night waits for the morning,
     and agents are paid in these hours only, busy or not."""
@@ -181,11 +186,17 @@ class Tier(Model):
     @property
     def elastic(self) -> bool:
         """Return True where servers come and go, so that a run says how many there were."""
-        return self.hours is not None
+        return self.hours is not None or self.autoscale is not None
 
     @property
     def servers_mean(self) -> float | None:
-        """Return how many servers there are on average, by the clock; None is without limit."""
+        """Return how many servers can serve, on average by the clock; None is without limit.
+
+        Those of people off duty and of replicas that are down cannot; an autoscaler's all can.
+        """
+        if self.failures is not None:
+            mean_s = self.failures.mean_between_s
+            return (self.servers or 1) * mean_s / (mean_s + self.failures.mean_repair_s)
         if self.hours is None:
             return self.servers
         steps = self.week("mon 00:00")
@@ -202,4 +213,5 @@ class Tier(Model):
             return self.concurrency
         if self.kind == "human":
             return self.agents or 1
-        return (self.replicas or 1) * (self.slots or 1)
+        most = self.autoscale.max_replicas if self.autoscale else self.replicas
+        return (most or 1) * (self.slots or 1)

@@ -1,0 +1,150 @@
+"""Replicas that fail, are repaired and come and go: what an engine has to know of them."""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple, Self
+
+import numpy as np
+
+from fallwise.draw.failures import up_and_down
+from fallwise.scenario import Scenario
+from fallwise.tables import Int64s
+
+__all__ = [
+    "DOWN",
+    "FAIL",
+    "LEAVING",
+    "LOOK",
+    "LOSE",
+    "NEVER",
+    "OFF",
+    "READY",
+    "REPAIR",
+    "STARTING",
+    "UP",
+    "WHAT",
+    "Fleet",
+    "FleetByTier",
+    "fleet_of",
+]
+
+NEVER: Final = 1 << 62
+
+# What a replica is.
+OFF: Final = 0
+STARTING: Final = 1
+UP: Final = 2
+DOWN: Final = 3
+LEAVING: Final = 4
+
+# What a CHANGE does to a replica, in the order of one instant; its step is what << WHAT | replica.
+FAIL: Final = 0
+LOSE: Final = 1
+"""The next one in service is lost with its replica."""
+REPAIR: Final = 2
+READY: Final = 3
+LOOK: Final = 4
+WHAT: Final = 20
+
+
+class Fleet(NamedTuple):
+    """Rules 18 to 20 of docs/engine.md: (m,) arrays, one entry a tier that has replicas, in order.
+
+    up_ns and down_ns are (m, R, c) for the most replicas R; c is 0 where none of them fails.
+    NEVER stands for an interval or an up_ns that does not end.
+    """
+
+    tier: Int64s
+    replicas: Int64s
+    slots: Int64s
+    least: Int64s
+    interval_ns: Int64s
+    target_ppm: Int64s
+    cold_ns: Int64s
+    linger_ns: Int64s
+    up_ns: Int64s
+    down_ns: Int64s
+
+    @property
+    def is_scaled(self) -> bool:
+        """Return True where the number of replicas may change."""
+        return bool((self.interval_ns < NEVER).any())
+
+
+class FleetByTier(NamedTuple):
+    """The same for the event loop, an entry a tier; without replicas has[k] is False.
+
+    Replica r of tier k is number first[k] + r of all; its slots begin at seat[k] + r * slots[k].
+    """
+
+    has: Any
+    first: Int64s
+    seat: Int64s
+    replicas: Int64s
+    slots: Int64s
+    least: Int64s
+    interval_ns: Int64s
+    target_ppm: Int64s
+    cold_ns: Int64s
+    linger_ns: Int64s
+    up_ns: Int64s
+    """(all replicas * cycles,)"""
+    down_ns: Int64s
+    cycles: Int64s
+    """(1,) how many there are."""
+
+    @classmethod
+    def of(cls, fleet: Fleet | None, tiers: int) -> Self:
+        """Return the replicas of all tiers, one after the other."""
+        wide: list[Int64s] = [np.zeros(tiers, np.int64) for _ in range(7)]
+        has = np.zeros(tiers, np.bool_)
+        up_ns = down_ns = np.empty((0, 0), np.int64)
+        if fleet is not None:
+            has[fleet.tier] = True
+            for column, given in zip(wide, fleet[1:8], strict=True):
+                column[fleet.tier] = given
+            there = np.arange(fleet.up_ns.shape[1]) < fleet.replicas[:, None]
+            up_ns, down_ns = fleet.up_ns[there], fleet.down_ns[there]
+        replicas, slots = wide[:2]
+        columns: list[Any] = [
+            has,
+            np.cumsum(replicas) - replicas,
+            np.cumsum(replicas * slots) - replicas * slots,
+            *wide,
+            np.array(up_ns.reshape(-1), np.int64),
+            np.array(down_ns.reshape(-1), np.int64),
+            np.array([up_ns.shape[1]], np.int64),
+        ]
+        return cls(*columns)
+
+
+def fleet_of(scenario: Scenario, seed: int) -> Fleet | None:
+    """Return the tiers whose replicas fail or are scaled, or None."""
+    mine = [k for k, tier in enumerate(scenario.tiers) if tier.failures or tier.autoscale]
+    if not mine:
+        return None
+    tiers = [scenario.tiers[k] for k in mine]
+    scaling = [tier.autoscale for tier in tiers]
+    most = [a.max_replicas if a else t.replicas or 1 for a, t in zip(scaling, tiers, strict=True)]
+
+    def column(values: Any) -> Int64s:
+        return np.array(list(values), np.int64)
+
+    def times(values_s: Any) -> Int64s:
+        return column(round(x * 1e9) for x in values_s)
+
+    up_ns, down_ns = up_and_down(tiers, most, seed)
+    return Fleet(
+        tier=column(mine),
+        replicas=column(most),
+        slots=column(tier.slots or 1 for tier in tiers),
+        least=column(
+            a.min_replicas if a else count for a, count in zip(scaling, most, strict=True)
+        ),
+        interval_ns=column(round(a.interval_s * 1e9) if a else NEVER for a in scaling),
+        target_ppm=column(round(a.target_utilisation * 1e6) if a else 1_000_000 for a in scaling),
+        cold_ns=times(a.cold_start_s if a else 0 for a in scaling),
+        linger_ns=times(a.scale_down_after_s if a else 0 for a in scaling),
+        up_ns=up_ns,
+        down_ns=down_ns,
+    )

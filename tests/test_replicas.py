@@ -1,0 +1,103 @@
+"""Replicas that fail and pools that are scaled: from the scenario to money, words and blocks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from analysis_cascades import by_hand, run, scenario, tier
+from fallwise.analysis.predict import predict
+from fallwise.analysis.stream import summarise_stream
+from fallwise.analysis.summary import summarise
+from fallwise.draw.failures import up_and_down
+from fallwise.errors import ScenarioError
+from fallwise.scenario import Scenario
+from fallwise.tables import ERRORED
+
+SCALE = {
+    **{"min_replicas": 0, "max_replicas": 4, "target_utilisation": 0.7},
+    **{"interval_s": 10.0, "cold_start_s": 30.0, "scale_down_after_s": 60.0},
+}
+FAILURES = {"mean_between_s": 200.0, "mean_repair_s": 50.0}
+
+
+def pool(rate_rps: float = 0.5, **keys: Any) -> Scenario:
+    usual = {"kind": "pool", "slots": 2, "replica_usd_per_hour": 3600.0}
+    service = {"kind": "exponential", "mean_s": 4.0}
+    traffic = {"arrivals": {"kind": "poisson", "rate_rps": rate_rps}}
+    return scenario([tier("gpu", service=service, **usual | keys)], traffic=traffic)
+
+
+def test_what_was_rented_by_hand() -> None:
+    requests = by_hand([5.0, 200.0, 205.0], [[20.0], [1.0], [1.0]])
+    summary = summarise(run(pool(autoscale=SCALE), requests), baselines=False)
+    gpu = summary["tiers"][0]
+    # One from the look of 10 on, up at 40, done at 60; none is wanted from 70 on: off at 130.
+    # The look of 200 comes before the request of 200, and sees nobody.
+    assert gpu["replicas_mean"]["value"] == pytest.approx(120 / 205)
+    assert summary["cost_usd_mean"]["value"] == pytest.approx(120 / 3)
+    assert gpu["utilisation"]["value"] == pytest.approx(20 / 240)
+    assert gpu["wait_s_mean"]["value"] == pytest.approx((35 + 40 + 35) / 3)
+
+
+def test_both_engines_and_blocks_rent_the_same() -> None:
+    case = pool(autoscale=SCALE, failures=FAILURES, timeout_s=60.0)
+    one, other = (predict(case, n=2000, engine=e).outcomes for e in ("reference", "compiled"))
+    assert one.difference(other) is None
+    assert (one.visit == ERRORED).sum() > 20
+    assert one.rented_ns is not None
+    replicas = one.rented_ns[1:, 0] / np.maximum(np.diff(one.arrival_ns), 1)
+    assert (replicas == 4).any() and replicas.max() <= 4 and (replicas < 2).any()
+    whole = summarise(predict(case, n=2000), baselines=False)
+    parts = summarise_stream(case, n=2000, block=70, baselines=False)
+    fresh = case.model_copy(update={"run": case.run.model_copy(update={"warmup": 100})})
+    again = summarise(predict(fresh, n=2000), baselines=False)
+    parts = summarise_stream(fresh, n=2000, block=70, baselines=False)
+    assert parts["cost_usd_mean"]["value"] == pytest.approx(again["cost_usd_mean"]["value"])
+    assert whole["tiers"][0]["replicas_mean"]["value"] < 4
+
+
+def test_failures_take_their_share_of_the_servers() -> None:
+    # Alternating renewal: up 200 of 250 s. A server that is always wanted is busy as long as it is
+    # up; over 150 cycles the share has a standard error of .8 * .2 * sqrt(2 / 150) = .018.
+    case = pool(rate_rps=2.0, slots=1, failures=FAILURES, queue_limit=50)
+    out = predict(case, n=75_000).outcomes
+    up = out.busy_ns[:, 0].sum() / (out.start_ns[:, 0] + out.busy_ns[:, 0]).max()
+    assert up == pytest.approx(0.8, abs=4 * 0.018)
+
+
+def test_a_replica_more_moves_no_old_failure() -> None:
+    tiers = pool(failures=FAILURES).tiers
+    few, many = (up_and_down(tiers, [count], 7) for count in (2, 3))
+    for old, new in zip(few, many, strict=True):
+        assert (old[0] == new[0, :2]).all()
+    assert (up_and_down(tiers, [2], 8)[0] != few[0]).any()
+
+
+def test_findings_in_plain_words() -> None:
+    findings = summarise(predict(pool(0.02, autoscale=SCALE), n=2000), baselines=False)["findings"]
+    assert any(x.startswith("The autoscaler of gpu is late: cold starts of 30 s") for x in findings)
+    findings = summarise(predict(pool(replicas=4, failures=FAILURES), n=2000))["findings"]
+    assert any("visits to gpu were lost when a replica failed" in x for x in findings)
+    case = pool(rate_rps=0.95, replicas=2, failures=FAILURES)
+    findings = summarise(predict(case, n=6000), baselines=False)["findings"]
+    assert any("on 3.2 servers on average" in x for x in findings)
+
+
+@pytest.mark.parametrize(
+    ("keys", "rule"),
+    [
+        ({"autoscale": SCALE, "replicas": 2}, "the autoscaler says how many"),
+        ({"autoscale": SCALE | {"min_replicas": 5}}, "min_replicas is above max_replicas, 4"),
+        ({"autoscale": SCALE, "cancel": False}, "a timeout frees the slot"),
+        (
+            {"failures": FAILURES, "kind": "api", "slots": None},
+            "failures belongs to rules and pool",
+        ),
+        ({"failures": {"mean_between_s": 0.0, "mean_repair_s": 1.0}}, "mean_between_s"),
+    ],
+)
+def test_bad_replicas_are_refused(keys: dict[str, Any], rule: str) -> None:
+    with pytest.raises(ScenarioError, match=rule):
+        pool(**keys)
