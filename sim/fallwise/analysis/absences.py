@@ -57,8 +57,8 @@ def _late(tier: Tier, scale: Autoscale, row: Mapping[str, Any]) -> Iterator[str]
     if p99 is None or mean is None or not p99["value"] > longest_s / 2 > 0:
         return
     yield (
-        f"The autoscaler of {tier.name} is late: cold starts of {scale.cold_start_s:g} s are in its "
-        f"waits, {p99['value']:.3g} s at p99, with {mean['value']:.3g} of at most "
+        f"The autoscaler of {tier.name} is late: cold starts of {scale.cold_start_s:g} s are in "
+        f"its waits, {p99['value']:.3g} s at p99, with {mean['value']:.3g} of at most "
         f"{scale.max_replicas} replicas rented on average."
     )
 

@@ -11,10 +11,10 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
-import numpy as np
 from simpy import Environment, Event
 from simpy.events import EventPriority
 
+from fallwise.engines.blank import blank
 from fallwise.engines.places import Place
 from fallwise.engines.plan import (
     CACHE,
@@ -112,7 +112,7 @@ class _Cascade:
         self.env = Environment(0)
         self.plan, self.requests, self.decisions = plan, requests, decisions
         self.n = len(requests)
-        self.out = _blank(requests, tiers, plan.rents)
+        self.out = blank(requests, tiers, plan.rents)
         self.first_place = 1 if plan.role[0] == CACHE else 0
         self.places: list[Place] = places_of(plan)
         self.to_come = 0
@@ -378,28 +378,3 @@ class _Cascade:
     def end(self, i: int, status: int, at_ns: int) -> None:
         self.out.status[i] = status
         self.out.end_ns[i] = at_ns
-
-
-def _blank(requests: RequestTable, tiers: int, rents: bool) -> OutcomeTable:
-    """Return the outcomes of requests to which nothing has happened yet."""
-    n = len(requests)
-
-    def wide(value: int, dtype: Any = np.int64) -> Any:
-        return np.full((n, tiers), value, dtype, order="F")
-
-    return OutcomeTable(
-        request=np.arange(n, dtype=np.int64),
-        arrival_ns=requests.arrival_ns.copy(),
-        end_ns=np.full(n, -1, np.int64),
-        status=np.full(n, -1, np.int8),
-        hit_tier=np.full(n, -1, np.int8),
-        answer_of=np.full(n, -1, np.int64),
-        answer_tier=np.full(n, -1, np.int8),
-        visit=wide(NOT_VISITED, np.int8),
-        enter_ns=wide(-1),
-        start_ns=wide(-1),
-        finish_ns=wide(-1),
-        busy_ns=wide(0),
-        rented_ns=wide(0) if rents else None,
-        provenance=requests.provenance,
-    )
