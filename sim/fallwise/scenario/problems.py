@@ -52,7 +52,7 @@ STAND_INS = {"number": 0.5, "integer": 1, "string": "x", "array": [0.5]}
 """Inside every range that the schema sets."""
 
 LIMITS = {"greater_than": "above {gt:g}", "greater_than_equal": "at least {ge:g}"}
-LIMITS |= {"less_than": "below {lt:g}", "less_than_equal": "at most {le:g}"}
+LIMITS |= {"less_than": "below {lt:g}", "less_than_equal": "at most {le:,}"}
 
 
 def nearest(word: str, words: Iterable[str]) -> str | None:

@@ -66,7 +66,7 @@ class Assumption(Model):
 class Run(Model):
     """How long to look. warmup `auto` cuts the start by MSER-5; a number cuts so many requests."""
 
-    requests: Annotated[int, Field(ge=1)] = 100_000
+    requests: Annotated[int, Field(ge=1, le=100_000_000_000)] = 100_000
     seed: Annotated[int, Field(ge=0)] = 1
     replications: Annotated[int, Field(ge=1)] = 1
     warmup: Literal["auto"] | Annotated[int, Field(ge=0)] = "auto"
