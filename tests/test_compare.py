@@ -112,6 +112,17 @@ def test_a_scenario_with_a_router_is_compared_with_its_sequence() -> None:
     assert by_name["router"].scenario.router == by_name["as written"].scenario.router
 
 
+def test_a_scenario_that_is_one_of_the_ways_is_called_so() -> None:
+    plain: dict[str, Any] = {f"tiers.{name}.threshold": None for name in ("small", "other")}
+    router = {"auroc": 0.8, "about": "small", "cuts": [0.3], "starts": ["big", "small"]}
+    found, impossible = ways(override(cascade(), plain | {"router": router}))
+    assert [way.name for way in found] == ["router", "agreement", "frontier-only"]
+    assert "has a threshold or a verifier" in impossible["sequence"]
+    found, impossible = ways(override(cascade(), plain | {"tiers.other.agree_with": "small"}))
+    assert [way.name for way in found] == ["agreement", "router", "frontier-only"]
+    assert impossible.keys() == {"sequence", "sequence with tight timeout"}
+
+
 def test_a_table_that_is_asked_again_widens_the_difference() -> None:
     path = Path(__file__).parents[1] / "scenarios" / "invoices.yaml"
     found = []

@@ -34,7 +34,7 @@ def ways(
 ) -> tuple[list[Way], dict[str, str]]:
     """Return the ways that the scenario's tiers allow, each predicted, and why others are not.
 
-    as written                   only where this is none of the others: a router and thresholds, say
+    as written                   only where it is none of the others: a router and thresholds, say
     sequence                     one tier after the other, no router, no two side by side
     sequence with tight timeout  the cheapest tier may take tight_timeout_s, by default the time in
                                  which 95 % of its answers come when nobody waits
@@ -126,6 +126,9 @@ class _Ways:
             f"tiers.{t.name}.threshold": None for t in self.cheap if t.threshold is not None
         }
         values |= {f"tiers.{t.name}.agree_with": None for t in scenario.tiers if t.agree_with}
+        if scenario.router is not None and not values:
+            self.found[0] = self.found[0]._replace(name="router")
+            return
         if scenario.router is not None:
             self.add("router", values, "the scenario's router, no thresholds behind it")
             return
@@ -151,7 +154,6 @@ class _Ways:
     def agreeing(self) -> None:
         scenario = self.scenario
         if any(tier.agree_with for tier in scenario.tiers) and scenario.router is None:
-            # It is "as written" already.
             self.found[0] = self.found[0]._replace(name="agreement")
             return
         pair = self.cheap[:2]

@@ -40,7 +40,12 @@ Summary = dict[str, Any]
 
 LONGEST: Final = 1_000_000
 """Tables of more rows are not written whole, and curves are not made of more requests."""
-TABLES: Final = {"breakeven": ("monthly",), "size": ("tried",), "sensitivity": ("tornado", "sobol")}
+TABLES: Final = {
+    "breakeven": ("monthly",),
+    "compare": ("differences",),
+    "size": ("tried",),
+    "sensitivity": ("tornado", "sobol"),
+}
 """Which keys of a planning command's summary are lists of rows."""
 OURS: Final = {
     *("summary.json", "README.txt", "requests.parquet", "outcomes.parquet", "figures"),
