@@ -47,9 +47,9 @@ def deliver(
     if as_json:
         typer.echo(json.dumps(summary, indent=2, ensure_ascii=False, allow_nan=False))
         return
-    from rich.console import Console
+    from fallwise.cli.show import terminal
 
-    console = Console(highlight=False)
+    console = terminal()
     show(console, summary)
     for item in summary["assumptions"]:
         console.print(f"• assumed: {item['key']}: {item['why']}", markup=False)

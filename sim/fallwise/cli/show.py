@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fallwise.scenario import Scenario
 
-__all__ = ["blank_table", "percent", "points", "seconds", "show", "usd", "value", "within"]
+__all__ = [
+    "blank_table",
+    "percent",
+    "points",
+    "seconds",
+    "show",
+    "terminal",
+    "usd",
+    "value",
+    "within",
+]
 
 Json = dict[str, Any]
 
@@ -80,10 +91,10 @@ def within(estimate: Any, form: Any) -> str:
 
 def show(summary: Json, scenario: Scenario, folder: Path) -> None:
     """Print what a run found; the intervals are at 95 %."""
-    from rich.console import Console
     from rich.markup import escape
+    from rich.text import Text
 
-    console = Console(highlight=False)
+    console = terminal()
     note = f"{summary['requests']:,} requests, {seconds(summary['seconds_simulated'])} simulated"
     console.print(f"\n[bold]{escape(scenario.name)}[/bold]  {escape(scenario.about)}".rstrip())
     console.print(f"{note}, {summary['engine']} engine, seed {summary['seed']}\n")
@@ -96,21 +107,29 @@ def show(summary: Json, scenario: Scenario, folder: Path) -> None:
     console.print(points(summary["findings"]))
     if summary["targets"]:
         console.print("\nTargets:")
-        console.print(points([_target(target) for target in summary["targets"]]))
+        said = [(_target(t), "green" if t["met"] else "bold red") for t in summary["targets"]]
+        console.print(points([Text(sentence, style) for sentence, style in said]))
     if summary["assumptions"]:
         console.print("\nAssumed, not measured:")
         console.print(points([_assumed(item, scenario) for item in summary["assumptions"]]))
     console.print(f"\nWritten to {folder}; open report.html there", markup=False, soft_wrap=True)
 
 
-def points(sentences: list[str]) -> Any:
+def terminal() -> Any:
+    """Return where to print: in colour on a terminal only, and not with NO_COLOR set."""
+    from rich.console import Console
+
+    return Console(highlight=False)
+
+
+def points(sentences: Sequence[Any]) -> Any:
     """Return the sentences as a list."""
     from rich.table import Table
     from rich.text import Text
 
     table = Table.grid(padding=(0, 1))
     for sentence in sentences:
-        table.add_row("•", Text(sentence))
+        table.add_row("•", sentence if isinstance(sentence, Text) else Text(sentence))
     return table
 
 

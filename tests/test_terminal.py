@@ -1,0 +1,72 @@
+"""What is printed fits a terminal of 80 columns, and has colours on a terminal only."""
+
+from __future__ import annotations
+
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from fallwise.cli.app import app
+from test_cli import SCENARIO
+from typer.main import get_command
+from typer.testing import CliRunner
+
+ROOT = Path(__file__).parent.parent
+COMMANDS = {  # those that plan: tests/test_cli_planning.py
+    "run": ["run", "s.yaml"],
+    "tune": ["tune", "s.yaml", "--quality-bar", "0.5"],
+    "fit": ["fit", "answers.csv", "--tiers", "cheap,good"],
+    "long names": ["run", "long.yaml"],
+}
+LONG = SCENARIO.replace("small", "a-small-model-with-a-long-name").replace(
+    "big", "the-biggest-model-there-is-2026"
+)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "s.yaml").write_text(SCENARIO)
+    (tmp_path / "long.yaml").write_text(LONG)
+    (tmp_path / "answers.csv").symlink_to(ROOT / "docs" / "examples" / "answers.csv")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("COLUMNS", raising=False)
+    return tmp_path
+
+
+def too_wide(text: str) -> list[str]:
+    return [x for x in text.splitlines() if len(x) > 80 and not x.startswith("Written to")]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_what_a_command_prints_fits_80_columns_and_has_no_colour_in_a_pipe(
+    folder: Path, name: str
+) -> None:
+    result = CliRunner().invoke(app, COMMANDS[name], catch_exceptions=False)
+    assert result.exit_code in (0, 1)
+    assert len(result.stdout.splitlines()) > 5
+    assert too_wide(result.stdout) == []
+    assert "\x1b" not in result.output
+
+
+def test_the_help_of_every_command_fits_80_columns(folder: Path) -> None:
+    for name in getattr(get_command(app), "commands"):  # noqa: B009
+        assert too_wide(CliRunner().invoke(app, [name, "--help"]).stdout) == []
+
+
+@pytest.mark.parametrize(("variable", "coloured"), [("TERM", True), ("NO_COLOR", False)])
+def test_a_terminal_has_colours_but_with_no_color(
+    folder: Path, variable: str, coloured: bool
+) -> None:
+    ours, theirs = pty.openpty()
+    environment = {name: x for name, x in os.environ.items() if name not in ("NO_COLOR", "CI")}
+    environment |= {"TERM": "xterm-256color", variable: "xterm-256color"}
+    code = "from fallwise.cli.show import terminal; terminal().print('[green]met[/green]')"
+    subprocess.run([sys.executable, "-c", code], stdout=theirs, env=environment, check=True)
+    os.close(theirs)
+    said = os.read(ours, 1000).decode()
+    os.close(ours)
+    assert ("\x1b[32m" in said) == coloured
+    assert "met" in said
