@@ -198,7 +198,14 @@ def test_every_axis_has_a_label_with_its_unit(plain: Case, crowded: Case) -> Non
             said = [label for label in labels if label]
             assert len(said) >= 2
             for label in said:
-                unit = ("(%)", "(US dollars)", "(seconds", "(0 to 1)", "answered by")
+                unit = (
+                    "requests since",
+                    "(%)",
+                    "(US dollars)",
+                    "(seconds",
+                    "(0 to 1)",
+                    "answered by",
+                )
                 assert any(word in label for word in unit), (name, label)
 
 

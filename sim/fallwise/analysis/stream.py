@@ -15,9 +15,10 @@ import numpy as np
 
 from fallwise.analysis.baselines import accept_all, only
 from fallwise.analysis.intervals import BATCHES, batch_ratio
+from fallwise.analysis.learning import Learned, curve
 from fallwise.analysis.sample import Json, Sample, enough
 from fallwise.analysis.settle import settle
-from fallwise.analysis.summary import SCORED, baselines_of, calibrate, describe
+from fallwise.analysis.summary import SCORED, baselines_of, calibrate, describe, in_time
 from fallwise.analysis.tally import Tally, add, tally
 from fallwise.draw import blocks
 from fallwise.engines import Plan, plan
@@ -60,9 +61,9 @@ def summarise_stream(
     def drawn(decided: Callable[[RequestTable], Block]) -> Iterator[Block]:
         return (decided(requests) for requests in blocks(scenario, seed, n, block))
 
-    sample = _streamed(
-        scenario, plan(scenario, seed), drawn(lambda r: (r, decide(scenario, r))), edges
-    )
+    learned = Learned(n)
+    decided = drawn(lambda r: (r, decide(scenario, r)))
+    sample = _streamed(scenario, plan(scenario, seed), decided, edges, learned)
     compared = {}
     for name, k in baselines_of(scenario).items() if baselines else ():
         alone = drawn(lambda r, k=k: (replace(r, router_ns=None), accept_all(r, k)))  # type: ignore[misc]
@@ -72,7 +73,8 @@ def summarise_stream(
         compared["paired"] = compared["frontier_only"]
     about = {"scenario": scenario.name, "command": "run", "seed": seed, "engine": "compiled"}
     about["quantile_relative_error"] = RELATIVE_ERROR
-    return about | describe(sample, compared) | {"calibration": calibrate(scenario, first)}
+    summary = about | describe(sample, compared) | {"calibration": calibrate(scenario, first)}
+    return in_time(summary, scenario, first, curve([learned] if scenario.cache else []))
 
 
 def _refuse(scenario: Scenario) -> None:
@@ -87,7 +89,13 @@ def _refuse(scenario: Scenario) -> None:
         raise ScenarioError(Problem(rule, remedy, ("answers", "sample"), "each_once"))
 
 
-def _streamed(scenario: Scenario, limits: Plan, drawn: Iterator[Block], edges: Int64s) -> Sample:
+def _streamed(
+    scenario: Scenario,
+    limits: Plan,
+    drawn: Iterator[Block],
+    edges: Int64s,
+    learned: Learned | None = None,
+) -> Sample:
     """Return the sample of the requests from edges[0] on, in batches between the edges."""
     tallies: list[Tally] = [{} for _ in edges[1:]]
     times = _Histograms(len(tallies))
@@ -97,6 +105,8 @@ def _streamed(scenario: Scenario, limits: Plan, drawn: Iterator[Block], edges: I
     for part in simulate_blocks(limits, watched, lambda requests: requests.correct):
         outcomes = settle(scenario, part.requests, part.decisions, part.outcomes, part.grade)
         end_ns = max(end_ns, int(outcomes.end_ns.max()))
+        if learned is not None:
+            learned.add(outcomes)
         batch = np.searchsorted(edges, outcomes.request, side="right") - 1
         for b in np.unique(batch[batch >= 0]).tolist():
             mine = slice(None) if (batch == b).all() else batch == b

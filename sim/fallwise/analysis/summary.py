@@ -25,6 +25,8 @@ means are of all requests after the warm-up, unless a line below says otherwise.
            timeouts, abandoned, turned_away, retries, rate_limited     counts
            quality                    of the answers that it shipped
     segments              of each segment, where there are several
+    arrivals              of the first run, warm-up too: gap_cv, dispersion by window (1 is Poisson)
+    cache_over_time       hit_share, cost_usd_mean of calls; parts of the run, warm-up too
     paths: cost_usd_mean  without rented capacity; quality counts a missing answer as wrong
 """
 
@@ -37,6 +39,7 @@ from fallwise import __version__
 from fallwise.analysis.baselines import alone
 from fallwise.analysis.calibration import auroc, brier, ece
 from fallwise.analysis.findings import findings
+from fallwise.analysis.learning import arrivals_of, cache_over_time, changes
 from fallwise.analysis.money import SECONDS_PER_MONTH
 from fallwise.analysis.predict import Prediction
 from fallwise.analysis.questions import by_question, widened
@@ -45,7 +48,7 @@ from fallwise.analysis.sample import Json, Sample, collect, estimate, warmup
 from fallwise.scenario import Scenario
 from fallwise.tables import STATUSES, Floats, RequestTable
 
-__all__ = ["SCORED", "baselines_of", "calibrate", "describe", "summarise"]
+__all__ = ["SCORED", "baselines_of", "calibrate", "describe", "in_time", "summarise"]
 
 Summary = dict[str, Any]
 
@@ -90,11 +93,19 @@ def summarise(
         "seed": prediction.seed,
         "engine": prediction.engine,
     }
-    return (
-        about
-        | describe(sample, compared, (grouped, others) if grouped else None)
-        | {"calibration": calibrate(scenario, prediction.requests)}
-    )
+    summary = about | describe(sample, compared, (grouped, others) if grouped else None)
+    summary["calibration"] = calibrate(scenario, prediction.requests)
+    return in_time(summary, scenario, prediction.requests, cache_over_time(prediction))
+
+
+def in_time(
+    summary: Summary, scenario: Scenario, requests: RequestTable, cache: list[Summary]
+) -> Summary:
+    """Return the summary with what changes in the course of the run, in numbers and in words."""
+    summary["arrivals"] = arrivals_of(requests.arrival_ns)
+    summary["cache_over_time"] = cache
+    summary["findings"] += changes(scenario, summary)
+    return summary
 
 
 def describe(

@@ -128,6 +128,8 @@ def figures(summary: Summary, prediction: Prediction) -> Iterator[tuple[str, Any
     sojourn_s = np.concatenate([run.outcomes.sojourn_s[cut:] for run, cut in runs])
     path = np.concatenate([run.outcomes.path[cut:] for run, cut in runs])
     yield "latency", plots.latency_by_path(summary, sojourn_s, path)
+    if summary["cache_over_time"]:
+        yield "cache-over-time", plots.cache_over_time(summary)
     if summary["calibration"]:
         names = [tier["tier"] for tier in summary["calibration"]]
         yield "reliability", plots.reliability_diagram(summary, _scored(names, prediction))
