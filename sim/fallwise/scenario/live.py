@@ -14,6 +14,7 @@ from fallwise.scenario.laws import Model
 __all__ = [
     "Arithmetic",
     "Deployment",
+    "Intents",
     "Invoices",
     "Live",
     "LiveVerifier",
@@ -46,6 +47,16 @@ class Invoices(Model):
     output_tokens: Annotated[int, Field(ge=0)] = 0
 
 
+class Intents(Model):
+    """The project's own readers of bank customers' questions, trained by a script and frozen."""
+
+    kind: Literal["intents"]
+    model: Literal["tfidf", "minilm", "ensemble"]
+    file: str
+    """Of `python scenarios/measure/intents.py --save FILE`, found from the scenario's folder. It is
+    a pickle, which runs what is in it: use your own only."""
+
+
 class Tickets(Model):
     """People, who take their tickets from GET /tickets and answer to POST /tickets/{id}."""
 
@@ -59,7 +70,7 @@ class Arithmetic(Model):
     rule: Literal["sum", "order"] = "sum"
 
 
-Live = Annotated[Upstream | Invoices | Tickets, Field(discriminator="kind")]
+Live = Annotated[Upstream | Invoices | Intents | Tickets, Field(discriminator="kind")]
 LiveVerifier = Annotated[Upstream | Arithmetic, Field(discriminator="kind")]
 
 
