@@ -146,3 +146,10 @@ def test_paths_are_those_of_one_scenario(folder: Path) -> None:
     names = ["sequence with tight timeout", "router", "frontier-only"]
     assert [row.partition(",")[0] for row in table[1:]] == names
     assert (drawn / "latency-budget.png").stat().st_size > 10_000
+
+
+def test_a_way_that_cannot_keep_up_is_told_beside_its_numbers() -> None:
+    few = ["--set", "tiers.big.concurrency=1", "--set", "traffic.arrivals.rate_rps=3"]
+    words = " ".join(asked("compare", "s.yaml", *few).stdout.split())
+    assert "frontier-only: big's queue grows for ever: offered load 1." in words
+    assert "Mind:" not in asked("compare", "s.yaml").stdout

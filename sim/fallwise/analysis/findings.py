@@ -11,7 +11,7 @@ from fallwise.analysis.sample import FEWEST_BEYOND, Sample
 from fallwise.analysis.tally import SURE, steps
 from fallwise.scenario import Tier
 
-__all__ = ["findings"]
+__all__ = ["findings", "warnings"]
 
 Summary = Mapping[str, Any]
 
@@ -45,6 +45,11 @@ def findings(sample: Sample, compared: Mapping[str, Sample], summary: Summary) -
         *_slower(sample, summary),
         *_too_few(sample, summary),
     ]
+
+
+def warnings(sample: Sample) -> list[str]:
+    """Return those of the findings that no number beside it can be read without."""
+    return [*_overload(sample), *_unanswered(sample)]
 
 
 def _overload(sample: Sample) -> Iterator[str]:

@@ -14,6 +14,8 @@ means are of all requests after the warm-up, unless a line below says otherwise.
     wrong_answers_usd_mean  a request: wrong answers that were shipped times their segment's stakes
     cost_with_wrong_answers_usd_mean  cost_usd_mean and wrong_answers_usd_mean together; no other
                           cost has stakes in it
+    warnings              those findings that no number can be read without: queues that grow for
+                          ever, requests without an answer
     risk                  wrong answers that had passed every check: analysis/risk.py
     tiers: visit_share, hit_share     visits, shipped answers
            cost_usd_mean              a request, rent included: tiers and router add up to the total
@@ -38,7 +40,7 @@ from typing import Any, Final
 from fallwise import __version__
 from fallwise.analysis.baselines import alone
 from fallwise.analysis.calibration import auroc, brier, ece
-from fallwise.analysis.findings import findings
+from fallwise.analysis.findings import findings, warnings
 from fallwise.analysis.learning import arrivals_of, cache_over_time, changes
 from fallwise.analysis.money import SECONDS_PER_MONTH
 from fallwise.analysis.predict import Prediction
@@ -125,6 +127,7 @@ def describe(
         summary = widened(summary, _numbers(*grouped))
     summary["targets"] = _targets(scenario, summary)
     summary["findings"] = findings(sample, compared, summary)
+    summary["warnings"] = warnings(sample)
     return summary
 
 

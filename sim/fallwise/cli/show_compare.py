@@ -23,6 +23,11 @@ def show_compared(console: Any, summary: Json) -> None:
     for shown in (part(candidates) for part in (_points, _times, _paths, _budget)):
         console.print(shown)
         console.print()
+    warned = [f"{one['name']}: {said}" for one in candidates for said in one["warnings"]]
+    if warned:
+        console.print("Mind:")
+        console.print(points(warned))
+        console.print()
     console.print("How each is made:")
     console.print(points([f"{one['name']}: {one['how']}" for one in candidates if one["how"]]))
     missing = [f"{one['name']}: {one['why']}" for one in summary["not_possible"]]
