@@ -15,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 
 from fallwise.analysis.baselines import alone
-from fallwise.analysis.money import SECONDS_PER_MONTH, unit_usd_per_s
+from fallwise.analysis.money import SECONDS_PER_MONTH, unit_usd_per_s, units_mean
 from fallwise.analysis.predict import Prediction
 from fallwise.analysis.questions import by_question
 from fallwise.analysis.sample import Json, Sample, collect, warmup
@@ -121,12 +121,13 @@ def side_of(
     rents = []
     for tier, work in zip(scenario.tiers, work_s, strict=True):
         if unit_usd_per_s(tier):
-            # A person with opening hours is paid, and works, for a part of the month.
+            # A person with opening hours works, and is paid, for a part of the month.
             there_s = SECONDS_PER_MONTH * (tier.servers_mean or 1) / (tier.servers or 1)
+            paid_s = SECONDS_PER_MONTH * units_mean(tier) * (tier.slots or 1) / (tier.servers or 1)
             peak_s = work * peak_factor(scenario) if tier.kind != "cache" else 0.0
             room_s = there_s * utilisation * (tier.slots or 1)
             each = room_s / peak_s if peak_s else math.inf
-            rents.append(Rent(tier.name, unit_usd_per_s(tier) * there_s, each))
+            rents.append(Rent(tier.name, unit_usd_per_s(tier) * paid_s, each))
     return Side(usage_usd, scenario.money.upkeep_usd_per_month, tuple(rents))
 
 

@@ -284,8 +284,8 @@ def _better(trial: Trial, units: Units) -> Iterator[Units]:
 
 
 def _worst(trial: Trial, units: Units) -> Summary:
-    """Return the summary of the load that misses most."""
-    return max(trial.summaries(units), key=lambda summary: len(list(missed(summary))))
+    """Return the summary of the load that misses most, the busiest of those that miss as much."""
+    return max(reversed(trial.summaries(units)), key=lambda summary: len(list(missed(summary))))
 
 
 def _waiting(summary: Summary) -> dict[str, float]:
@@ -328,14 +328,22 @@ def _headroom(best: _Found, engine: Engine) -> dict[str, Any]:
         loads = (scaled(load, factor) for load in peaks)
         trial = Trial(tuple(predict(load, seed, None, engine) for load in loads))
         worst = _worst(trial, best.units)
+        curve.append({"traffic_factor": factor, "targets": worst["targets"]})
         return worst if list(missed(worst, settled=False)) else None
 
+    curve = [{"traffic_factor": 1.0, "targets": _worst(best.trial, best.units)["targets"]}]
     low, high, broken = 1.0, 1.0, None
     while broken is None and high < FURTHEST:
         low, high = high, high * 1.25
         broken = worst_at(high)
     if broken is None:
-        return {"traffic_factor": high, "breaks_at": None, "breaks": [], "gives_way": None}
+        held: dict[str, Any] = {
+            "traffic_factor": high,
+            "breaks_at": None,
+            "breaks": [],
+            "gives_way": None,
+        }
+        return held | {"curve": curve}
     while high / low > 1.02:
         middle = math.sqrt(low * high)
         worst = worst_at(middle)
@@ -349,4 +357,5 @@ def _headroom(best: _Found, engine: Engine) -> dict[str, Any]:
         "breaks_at": round(high, 3),
         "breaks": list(missed(broken, settled=False)),
         "gives_way": max(waiting, key=lambda name: waiting[name]) if waiting else None,
+        "curve": sorted(curve, key=lambda row: row["traffic_factor"]),
     }

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from fallwise.analysis.money import SECONDS_PER_MONTH, unit_usd_per_s
+from fallwise.analysis.money import SECONDS_PER_MONTH, unit_usd_per_s, units_mean
 from fallwise.analysis.predict import Prediction
 from fallwise.analysis.summary import Summary, summarise
 from fallwise.planning.again import again, sized
@@ -125,7 +125,8 @@ def slots_of(tier: Tier) -> int:
 
 def unit_usd(tier: Tier) -> float:
     """Return a unit's rent a month."""
-    return unit_usd_per_s(tier) * there(tier) * SECONDS_PER_MONTH
+    paid = units_mean(tier) * (tier.slots or 1) / (tier.servers or 1)
+    return unit_usd_per_s(tier) * paid * SECONDS_PER_MONTH
 
 
 def there(tier: Tier) -> float:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from fallwise.plots.budget import latency_budget
 from fallwise.plots.calibration import believed
+from fallwise.plots.headroom import headroom
 from fallwise.plots.money import what_was_tuned
 from fallwise.plots.style import Summary
 from fallwise.plots.tornado import shares_of_variance, tornado
@@ -28,6 +29,8 @@ def answer(summary: Summary) -> Iterator[tuple[str, Figure]]:
         yield "quality-cost", what_was_tuned(summary)
         if summary["calibration"]:
             yield "calibration", believed(summary)
+    if summary["command"] == "size" and summary["headroom"]:
+        yield "headroom", headroom(summary)
     if summary["command"] == "sensitivity":
         yield "tornado", tornado(summary)
         if summary["sobol"]:
