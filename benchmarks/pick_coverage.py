@@ -21,6 +21,7 @@ from fallwise.analysis.quality import Fork
 from fallwise.draw import stream
 from fallwise.planning.halves import Half, whole
 from fallwise.planning.pick import Goal, pick
+from fallwise.planning.reported import evidence
 from fallwise.planning.side import Side, side_of
 from fallwise.scenario import parse
 from fallwise.tables import Floats
@@ -75,10 +76,10 @@ def coverage(side: Side, labels: int, splits: int) -> tuple[float, float]:
         tuning, reporting = (part(side, rows) for rows in halves)
         found = pick(GOAL, tuning.candidates(GOAL))
         assert found is not None, "frontier-only holds this goal"
-        columns = [*reporting.at(found.threshold)[:2], reporting.frontier[1]]
+        values, more = evidence(reporting, found.threshold)
         half = reporting.half
-        means = resampled(np.column_stack(columns), half.question, half.weight, chance)
-        quality, cost, dear = means.T
+        means = resampled(values, half.question, half.weight, chance, more=more)
+        dear, quality, cost = means.T[3:6]
         truth = [float(x.mean()) for x in (*side.at(found.threshold)[:2], side.frontier[1])]
         pairs = (bounds(quality), truth[0]), (bounds(1 - cost / dear), 1 - truth[1] / truth[2])
         held[i] = [b["low"] - 1e-12 <= t <= b["high"] + 1e-12 for b, t in pairs]

@@ -12,7 +12,7 @@ import numpy as np
 from fallwise.scenario import Scenario
 from fallwise.tables import Floats, RequestTable
 
-__all__ = ["Knob", "Setting", "knobs_of", "own", "said", "turned", "without"]
+__all__ = ["Knob", "Setting", "knobs_of", "own", "pairs_of", "said", "turned", "without"]
 
 Setting = tuple[float, ...]
 """A value for each knob: a threshold or a cut; 1.0 and 0.0 are on and off, in and out."""
@@ -93,6 +93,22 @@ def own(scenario: Scenario, knobs: list[Knob]) -> Setting:
     return tuple(
         1.0 if knob.scores is None else float(scenario.value_at(knob.key)) for knob in knobs
     )
+
+
+def pairs_of(knobs: list[Knob]) -> list[Setting]:
+    """Return for each tier that may be left out the setting with no other such tier, half kept."""
+    tiers = [knob.tier for knob in knobs if knob.kind == "tier"]
+    return [
+        tuple(
+            knob.value(0.5)
+            if knob.scores is not None
+            else float(knob.tier in ("", kept))
+            if knob.kind == "tier"
+            else 1.0
+            for knob in knobs
+        )
+        for kept in tiers
+    ]
 
 
 def turned(

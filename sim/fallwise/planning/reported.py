@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -23,7 +24,7 @@ from fallwise.policies import decide
 from fallwise.scenario import Scenario
 from fallwise.tables import Floats, OutcomeTable, RequestTable
 
-__all__ = ["Changed", "metrics", "reported", "simulated", "weighted"]
+__all__ = ["Changed", "evidence", "metrics", "reported", "simulated", "weighted"]
 
 Json = dict[str, Any]
 Changed = tuple[Scenario, RequestTable]
@@ -63,12 +64,10 @@ def reported(
     changed is the scenario with what was picked put in, and the half's requests for it; None where
     that is frontier-only. said is how it is written down.
     """
-    columns = [*side.cheapest, *side.frontier]
-    if chosen is not None:
-        columns += side.at(chosen.threshold)
+    values, more = evidence(side, math.nan if chosen is None else chosen.threshold)
     chance = stream(seed, "tune.bootstrap")
-    values = np.column_stack(columns)
-    means = resampled(values, side.half.question, side.half.weight, chance).T
+    half = side.half
+    means = resampled(values, half.question, half.weight, chance, more=more).T
     (q0, c0, q1, c1), picked = means[:4], means[4:]
     found: Json = {
         name: {
@@ -107,6 +106,27 @@ def reported(
     at_cost = float(picked[1][0]) if chosen is not None else None
     found |= _yardsticks(side, [float(x[0]) for x in means[:4]], bar, at_cost)
     return found
+
+
+def evidence(side: Ways, way: float) -> tuple[Floats, Floats]:
+    """Return what is known of a way, (n, 7), and the four questions that are added to it, (4, 7).
+
+    Columns: quality and cost of the cheapest, of the frontier and of the way, and escalation. Of
+    the four the way keeps two and sends two on, and answers one of each right; the same for the
+    others, and each question costs what its kind does on average.
+    """
+    picked = side.at(way)
+    values = np.column_stack([*side.cheapest, *side.frontier, *picked])
+    weight = side.half.weight
+    c0, c1, cost = (float(np.average(values[:, i], weights=weight)) for i in (1, 3, 5))
+    q0, q1, q = [0.0, 1.0, 1.0, 0.0], [1.0, 0.0, 0.0, 1.0], [0.0, 1.0, 0.0, 1.0]
+    if math.isnan(way):
+        return values, np.column_stack([q0, [c0] * 4, q1, [c1] * 4, q1, [cost] * 4, np.ones(4)])
+    on = picked[2] > 0.5
+    kept = float(np.average(picked[1][~on], weights=weight[~on])) if not on.all() else c0
+    sent = float(np.average(picked[1][on], weights=weight[on])) if on.any() else kept + c1
+    costs, ons = [kept, kept, sent, sent], [0.0, 0.0, 1.0, 1.0]
+    return values, np.column_stack([q0, [c0] * 4, q1, [c1] * 4, q, costs, ons])
 
 
 def _risk(changed: Changed | None, side: Ways, engine: Engine) -> float | None:

@@ -20,7 +20,7 @@ from fallwise.draw import stream
 from fallwise.engines.engine import Engine
 from fallwise.errors import Problem, ScenarioError
 from fallwise.planning.halves import Half, first, halves, own_splits, whole
-from fallwise.planning.knobs import knobs_of, said, turned
+from fallwise.planning.knobs import knobs_of, pairs_of, said, turned
 from fallwise.planning.labels import labels_needed
 from fallwise.planning.pairs import best_pair
 from fallwise.planning.pick import Candidates, Goal, pick
@@ -241,11 +241,12 @@ def _searched(
     settings = [x for x in settings if len(turned(scenario, one.requests, knobs, x)[0].tiers) > 1]
     ways = tried(scenario, tuning, knobs, settings, engine)
     start = pick(goal, ways.candidates(goal))
+    begin = pairs_of(knobs)
     if start is not None and not start.frontier_only:
-        best = polished(scenario, tuning, knobs, settings[int(start.threshold)], goal, engine)
-        if best not in settings:
-            settings.append(best)
-            ways = tried(scenario, tuning, knobs, settings, engine)
+        begin.append(settings[int(start.threshold)])
+    best = [polished(scenario, tuning, knobs, one, goal, engine) for one in begin]
+    settings += [one for one in dict.fromkeys(best) if one not in settings]
+    ways = tried(scenario, tuning, knobs, settings, engine)
     there = tried(scenario, reporting, knobs, settings, engine)
 
     def put_in(number: float, half: Half) -> Changed | None:
