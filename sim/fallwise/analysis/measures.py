@@ -16,7 +16,7 @@ from fallwise.analysis.tally import escalated
 from fallwise.scenario import Scenario
 from fallwise.tables import ACCEPTED, NOT_VISITED, WAITED_OUT, Bools, Floats, OutcomeTable
 
-__all__ = ["HOP_S", "TIME", "Measure", "from_inside", "from_outside", "path_name", "unseen"]
+__all__ = ["HOP_S", "TIME", "TTFT", "Measure", "from_inside", "from_outside", "path_name", "unseen"]
 
 SHARE: Final = 0.01
 """Tolerance of shares and grades, in points; of the cost, relative."""
@@ -24,6 +24,11 @@ TIME: Final = 0.05
 """Tolerance of times, relative."""
 HOP_S: Final = 0.002
 """No time is judged closer than this: timers count whole milliseconds."""
+TTFT: Final = {
+    "measure": "ttft_s",
+    "why": "a cascade answers when an answer is accepted: its first token comes with its last",
+}
+"""Why the time to the first token is not judged."""
 Column = Callable[[OutcomeTable], Floats]
 
 
@@ -116,7 +121,7 @@ def unseen(scenario: Scenario, seen: Bools, graded: bool, whole_cost: bool) -> l
 
     seen is (K,): the tiers that a response can name.
     """
-    found = []
+    found = [{"measure": "ttft_s", "why": "answers are asked for whole, not as a stream"}]
     if not whole_cost:
         why = "only the call that answered is seen, not those of the tiers before it"
         found.append({"measure": "cost_usd_mean", "why": why})

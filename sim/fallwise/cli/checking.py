@@ -14,7 +14,7 @@ import numpy as np
 from fallwise import __version__
 from fallwise.analysis.judge import culprits, culprits_from_outside, doubts, judge, verdict
 from fallwise.analysis.live import Drive
-from fallwise.analysis.measures import from_inside, from_outside, unseen
+from fallwise.analysis.measures import TTFT, from_inside, from_outside, unseen
 from fallwise.analysis.outside import nameable, seen_of
 from fallwise.analysis.profile import as_profiled, profile, scores_of
 from fallwise.analysis.settle import settle
@@ -121,7 +121,7 @@ def _found(
     for drive in drives:
         outcomes, known = runs.outcomes(requests, drive, target.profile_rows)
         tables.append(outcomes)
-    not_judged: list[dict[str, str]] = []
+    not_judged: list[dict[str, str]] = [TTFT]
     if deployment is None:
         measures = from_inside(scenario, predicted, target.time)
     else:
