@@ -46,6 +46,7 @@ def ways(
     """
     built = _Ways(scenario, engine, tight_timeout_s, router_auroc)
     built.in_sequence()
+    built.impossible["hedged"] = "a second call to a model that takes long is not simulated yet"
     built.routed()
     built.agreeing()
     frontier = scenario.tiers[scenario.frontier].name
