@@ -79,7 +79,8 @@ def call_usd(tier: Tier, requests: RequestTable, k: int) -> Floats:
         return requests.call_usd[:, k]
     price = np.full(len(requests), tier.usd_per_request)
     if tier.prompt_usd_per_mtok:
-        price += requests.prompt_tokens * (tier.prompt_usd_per_mtok / 1e6)
+        sent = tier.prompt_tokens(requests.prompt_tokens)
+        price += sent * (tier.prompt_usd_per_mtok / 1e6)
     if tier.output_usd_per_mtok:
         price += requests.output_tokens[:, k] * (tier.output_usd_per_mtok / 1e6)
     return price

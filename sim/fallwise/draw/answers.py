@@ -43,9 +43,9 @@ class Answers:
         self.shift = np.array([s.difficulty for s in scenario.traffic.segments])
         self.share = np.array([s.share for s in scenario.traffic.segments])
         self.abilities = {
-            k: latent.ability(tier.answers, ("tiers", k, "answers"))
+            k: latent.ability(tier.adapted, ("tiers", k, "answers"))
             for k, tier in enumerate(scenario.tiers)
-            if tier.answers is not None and (replay is None or model_of(tier) is None)
+            if tier.adapted is not None and (replay is None or model_of(tier) is None)
         }
         pairs = [k for k, tier in enumerate(scenario.tiers) if tier.agree_with is not None]
         self.compared = {k - 1 for k in pairs} | set(pairs)
@@ -81,7 +81,7 @@ class Answers:
         return values
 
     def _synthetic(self, k: int, tier: Tier, asked: Asked, difficulty: Floats | None) -> Given:
-        who, answers, n = self.abilities[k], tier.answers, len(asked)
+        who, answers, n = self.abilities[k], tier.adapted, len(asked)
         assert answers is not None
         shock = None
         if answers.accuracy < 1 or who.gamma:

@@ -46,12 +46,14 @@ def seconds(
     name: str,
     n: int,
     output_tokens: Int32s | None = None,
+    prompt_tokens: Floats | None = None,
     column: Callable[[str], Floats] | None = None,
 ) -> Floats:
     """Return n times in seconds, from the streams that begin with name.
 
-    output_tokens (n,) serves `tokens` laws, column(name) -> (n,) those that read a table. Every
-    part of a mixture takes n numbers, whichever part is chosen, so that weights move no others.
+    output_tokens and prompt_tokens (n,) serve `tokens` laws, column(name) -> (n,) those that read a
+    table. Every part of a mixture takes n numbers, whichever part is chosen, so that weights move
+    no others.
     """
     rng = chance[name]
     match law:
@@ -73,8 +75,10 @@ def seconds(
             parts = [seconds(p.law, chance, f"{name}:{j}", n) for j, p in enumerate(law.parts)]
             values = np.choose(np.minimum(chosen, len(parts) - 1), parts)
         case FromTokens():
-            assert output_tokens is not None, name
+            assert output_tokens is not None and prompt_tokens is not None, name
             values = seconds(law.ttft, chance, name, n) + law.tpot_s * output_tokens
+            if law.prefill_s:
+                values += law.prefill_s * prompt_tokens
         case FromTable():
             assert column is not None, name
             values = column(law.column)

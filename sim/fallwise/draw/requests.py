@@ -25,6 +25,9 @@ from fallwise.tables import NEVER_NS, Floats, Int32s, Int64s, Provenance, Reques
 
 __all__ = ["blocks", "draw", "questions", "table_of"]
 
+Tokens = tuple[Int32s, Int32s]
+"""(n, K) of outputs, and (n,) of prompts."""
+
 
 def draw(scenario: Scenario, seed: int | None = None, n: int | None = None) -> RequestTable:
     """Return n requests of a scenario, by default those of its `run`; `each_once` may end early."""
@@ -91,7 +94,7 @@ class _Source:
         """Return the requests of a block."""
         scenario, n, cache = self.scenario, len(asked), self.scenario.cache
         given = self.answers.given(asked)
-        output_tokens = self._output_tokens(asked)
+        output_tokens, prompt_tokens = self._output_tokens(asked), self._prompt_tokens(asked)
         home = np.array([s.residency == "local" for s in scenario.traffic.segments])
         false_hit = np.zeros(n, np.bool_)
         if cache is not None and cache.false_hit_rate:
@@ -101,13 +104,13 @@ class _Source:
             segment=asked.segment,
             key=asked.questions.key,
             local=home[asked.segment],
-            prompt_tokens=self._prompt_tokens(asked),
+            prompt_tokens=prompt_tokens,
             output_tokens=output_tokens,
-            service_ns=self._service_ns(asked, output_tokens),
+            service_ns=self._service_ns(asked, (output_tokens, prompt_tokens)),
             false_hit=false_hit,
             **self._answer_columns(asked, given),
             **self._router_columns(asked, given),
-            verifier_ns=self._verifier_ns(asked, output_tokens),
+            verifier_ns=self._verifier_ns(asked, (output_tokens, prompt_tokens)),
             patience_ns=self._patience_ns(n),
             call_usd=self._call_usd(asked),
             provenance=self.provenance,
@@ -146,8 +149,8 @@ class _Source:
             )
         return columns
 
-    def _service_ns(self, asked: Asked, output_tokens: Int32s) -> Int64s:
-        service_ns = np.zeros(output_tokens.shape, np.int64, "F")
+    def _service_ns(self, asked: Asked, tokens: Tokens) -> Int64s:
+        service_ns = np.zeros(tokens[0].shape, np.int64, "F")
         for k, tier in enumerate(self.scenario.tiers):
             if tier.kind == "cache":
                 service_ns[:, k] = round((tier.lookup_s or 0) * 1e9)
@@ -156,32 +159,31 @@ class _Source:
             if tier.service is None:
                 raise ScenarioError(Problem("this key is missing", "add service", key))
             name = f"service_ns:{tier.name}"
-            service_ns[:, k] = self._times(tier.service, name, k, asked, output_tokens, key)
+            service_ns[:, k] = self._times(tier.service, name, k, asked, tokens, key)
         return service_ns
 
-    def _verifier_ns(self, asked: Asked, output_tokens: Int32s) -> Int64s | None:
+    def _verifier_ns(self, asked: Asked, tokens: Tokens) -> Int64s | None:
         found: Int64s | None = None
         for k, tier in enumerate(self.scenario.tiers):
             law = tier.verifier.service if tier.verifier else None
             if law is None:
                 continue
             if found is None:
-                found = np.zeros(output_tokens.shape, np.int64, "F")
+                found = np.zeros(tokens[0].shape, np.int64, "F")
             key = ("tiers", k, "verifier", "service")
             name = f"verifier_ns:{tier.name}"
-            found[:, k] = self._times(law, name, k, asked, output_tokens, key)
+            found[:, k] = self._times(law, name, k, asked, tokens, key)
         return found
 
-    def _times(
-        self, law: Law, name: str, k: int, asked: Asked, output_tokens: Int32s, key: Any
-    ) -> Int64s:
+    def _times(self, law: Law, name: str, k: int, asked: Asked, tokens: Tokens, key: Any) -> Int64s:
         tier = self.scenario.tiers[k]
 
         def column(wanted: str) -> Floats:
             return column_of(self.replay, tier, wanted, asked, key)
 
         n = len(asked)
-        return nanoseconds(seconds(law, self.chance, name, n, output_tokens[:, k], column), key)
+        output, prompt = tokens[0][:, k], tier.prompt_tokens(tokens[1])
+        return nanoseconds(seconds(law, self.chance, name, n, output, prompt, column), key)
 
     def _patience_ns(self, n: int) -> Int64s | None:
         tiers = self.scenario.tiers

@@ -30,7 +30,7 @@ HONOURED: Final = {
 }
 """Keys of a tier that the gateway does as the scenario says."""
 PREDICTED: Final = {
-    *("model", "answers", "output_token_factor", "service", "lookup_s"),
+    *("model", "answers", "prompt", "output_token_factor", "service", "lookup_s", "warm_keys"),
     *("replica_usd_per_hour", "agent_usd_per_hour"),
 }
 """Keys of a tier that say how the world is: live, it is as it is."""

@@ -97,6 +97,8 @@ class FromTokens(Model):
     kind: Literal["tokens"]
     ttft: SimpleLaw
     tpot_s: NotNegative
+    prefill_s: NotNegative = 0.0
+    """Before the first token, beside ttft: so long for each token of the prompt as it is sent."""
 
 
 class Part(Model):

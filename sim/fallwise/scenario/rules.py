@@ -14,7 +14,7 @@ from fallwise.scenario.live_rules import live_rules
 from fallwise.scenario.problems import MISSING, UNKNOWN, proposal
 from fallwise.scenario.source import Key
 from fallwise.scenario.study import Scenario
-from fallwise.scenario.tiers import Router, Tier
+from fallwise.scenario.tiers import Prompt, Router, Tier
 from fallwise.scenario.traffic import Mmpp, Profile, Trace, Traffic
 
 __all__ = ["MEASURES", "broken_rules"]
@@ -264,6 +264,8 @@ def _tier_answers(scenario: Scenario, k: int) -> Iterator[Problem]:
     if tier.kind == "cache":
         return
     replay = scenario.answers.source == "replay"
+    if tier.prompt is not None:
+        yield from _prompt(tier, tier.prompt, (*where, "prompt"), replay)
     if replay and tier.answers is None:
         return
     for name in ("model", "usd_column"):
@@ -293,6 +295,20 @@ def _tier_answers(scenario: Scenario, k: int) -> Iterator[Problem]:
             rule = "must be two pairs at least, rising in the first and not falling in the second"
             at = (*where, "calibration", "table")
             yield Problem(rule, "put the pairs in order of the score", at, table)
+
+
+def _prompt(tier: Tier, prompt: Prompt, where: Key, replay: bool) -> Iterator[Problem]:
+    measured = "measure the other prompt, and name it as another model of the table"
+    change, at = prompt.accuracy_change, (*where, "accuracy_change")
+    if change and replay and tier.answers is None:
+        rule = "the evaluation table says how often it is right, with the prompts measured there"
+        yield Problem(rule, measured, at, change)
+    elif change and tier.adapted is not None and not 0 < tier.adapted.accuracy <= 1:
+        rule = f"makes an accuracy of {tier.adapted.accuracy:.3g}"
+        yield Problem(rule, "it must be above 0 and at most 1", at, change)
+    if tier.usd_column is not None:
+        rule = "usd_column has the prices of calls with the prompts measured there"
+        yield Problem(rule, measured, (*where, "token_factor"), prompt.token_factor)
 
 
 def _router(scenario: Scenario, router: Router) -> Iterator[Problem]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -12,7 +12,7 @@ from fallwise.scenario.live import Live, LiveVerifier, Upstream
 from fallwise.scenario.replicas import Autoscale, Failures
 from fallwise.scenario.traffic import Share
 
-__all__ = ["Calibration", "Kind", "Router", "SyntheticAnswers", "Tier", "Verifier"]
+__all__ = ["Calibration", "Kind", "Prompt", "Router", "SyntheticAnswers", "Tier", "Verifier"]
 
 Kind = Literal["cache", "rules", "pool", "api", "human"]
 Name = Annotated[str, Field(min_length=1, pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")]
@@ -50,6 +50,16 @@ class SyntheticAnswers(Model):
     calibration: Calibration = Calibration()
     wrong_choices: Count = 3
     """How many different wrong answers there are: two tiers that are both wrong may agree."""
+
+
+class Prompt(Model):
+    """How a tier's prompt differs from the segment's: shortened for it, say, or with examples."""
+
+    token_factor: Positive
+    """It has so many times the tokens; they are billed, and read, as so many."""
+    accuracy_change: Annotated[float, Field(gt=-1, lt=1)] = 0.0
+    """Synthetic answers: added to the tier's accuracy, -0.02 for two points less. Its auroc stays.
+    The accuracies of an evaluation table are of the prompts that were measured."""
 
 
 class Verifier(Model):
@@ -103,6 +113,8 @@ class Tier(Model):
     """Replay: whose rows of the evaluation table; by default those of the tier's own name."""
     answers: SyntheticAnswers | None = None
     """Synthetic: how good its answers are."""
+    prompt: Prompt | None = None
+    """What is sent to it instead of the whole prompt."""
     output_token_factor: Positive = 1.0
     """Its answers are so many times as long as the segment says."""
 
@@ -178,6 +190,19 @@ class Tier(Model):
     """Rent of each replica, busy or not; a cache is one replica."""
     agent_usd_per_hour: NotNegative = 0.0
     """Human: wage of one agent, busy or not."""
+
+    def prompt_tokens(self, asked: Any) -> Any:
+        """Return (n,) how many tokens are sent to it, for the segment's own prompt tokens."""
+        return asked if self.prompt is None else (asked * self.prompt.token_factor).round()
+
+    @property
+    def adapted(self) -> SyntheticAnswers | None:
+        """Its synthetic answers, as good as they are with its own prompt."""
+        change = self.prompt.accuracy_change if self.prompt else 0.0
+        if self.answers is None or not change:
+            return self.answers
+        accuracy = self.answers.accuracy + change
+        return self.answers.model_copy(update={"accuracy": accuracy})
 
     def week(self, starts: str) -> list[tuple[int, int]]:
         """Return from which minute after `starts` how many work, or nothing without hours."""
