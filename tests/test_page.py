@@ -125,7 +125,15 @@ def test_columns_of_the_flow_hold_every_request_once() -> None:
             "With wrong answers paid for, it saves 90 ± 4 % against big alone, at −0.6 ± 0.2 "
             "points of quality.",
         ),
-        ({"saving": None}, "No price is given; at −0.6 ± 0.2 points of quality against big alone."),
+        (
+            {"saving": None},
+            "No price is given. Quality: −0.6 ± 0.2 points against big alone.",
+        ),
+        (
+            {"pays_from": None, "saving": estimate(-2.28, 0.03)},
+            "Does not pay at any volume: costs 3.28 ± 0.03 times as much as big alone, at "
+            "−0.6 ± 0.2 points of quality.",
+        ),
     ],
 )
 def test_the_verdict_is_one_sentence(changed: dict[str, Any], sentence: str) -> None:

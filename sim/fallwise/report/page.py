@@ -110,7 +110,7 @@ def _common(
         "movers": tornado(movers, many) if movers and movers["rows"] else [],
         "moved": movers,
         "shades": _shades(len(names)),
-        "verdict": _plain_verdict(summary, scenario),
+        "verdict": _plain_verdict(summary),
         "bills": "",
         "cards": _cards_of(summary, many),
         "sliders": [],
@@ -138,8 +138,10 @@ def _thresholds(
     rate = summary["rate_rps"]["value"] if summary["rate_rps"] else None
 
     def shown(point: Point) -> dict[str, Any]:
+        alone = len(scenario.tiers) == 1
+        sentence = verdict(point, names[scenario.frontier], rate)
         words = {
-            "verdict": verdict(point, names[scenario.frontier], rate),
+            "verdict": _plain_verdict(summary) if alone else sentence,
             "bills": bills(point, names[scenario.frontier], rate, found.alone_usd, many),
             "threshold": thresholded(point["threshold"]),
             **{key: text for key, _, text, _ in _cards(point, rate, scenario, many)},
@@ -240,11 +242,15 @@ def _many(summary: Summary) -> int:
     return 1 if summary["cost_usd_mean"]["value"] >= 0.1 else 1000
 
 
-def _plain_verdict(summary: Summary, scenario: Scenario) -> str:
+def _plain_verdict(summary: Summary) -> str:
     quality = number(summary["quality"], share)
     title, cost, form = _cost(summary, _many(summary))
     subject = title[0].upper() + title[1:]
-    return f"{subject} {number(cost, form)}; {quality} of all end with the right answer."
+    p95 = number(summary["sojourn_s_p95"], seconds)
+    return (
+        f"{subject} {number(cost, form)}; {quality} of all end with the right answer, "
+        f"95 % within {p95}."
+    )
 
 
 def _value(scenario: Scenario, key: str) -> str:

@@ -23,7 +23,9 @@ def verdict(point: Json, frontier: str, rate_rps: float | None) -> str:
     if at_stake is not None:
         return f"With wrong answers paid for, it {_money(at_stake, against)}, {quality}."
     if saving is None:
-        return f"No price is given; {quality} against {against}."
+        return (
+            f"No price is given. Quality: {points(point['quality_difference'])} against {against}."
+        )
     return f"{_pays(point['pays_from'], rate_rps)}{_money(saving, against)}, {quality}."
 
 
@@ -53,6 +55,9 @@ def _money(saving: Json, against: str) -> str:
         return f"costs what {against} costs (the difference is {size})"
     if saving["value"] > 0:
         return f"saves {size} against {against}"
+    if saving["value"] < -2:
+        times = {end: None if x is None else 1 - x for end, x in saving.items()}
+        return f"costs {give_or_take(times, 1)} times as much as {against}"
     return f"costs {size} more than {against}"
 
 
