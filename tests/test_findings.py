@@ -242,6 +242,9 @@ def test_the_slow_path_refusals_and_false_hits() -> None:
     summary = summarise(prediction)
     sentences = summary["findings"]
     assert "were refused: they must stay local" in only(sentences, "were refused")
+    # frontier-only refuses the same requests at once: it is not called quick for that.
+    assert "frontier-only, for comparison, refuses" in only(sentences, "refuses")
+    assert not [s for s in sentences if "slower than" in s]
     hit = prediction.outcomes.hit_tier == 0
     false = int((hit & prediction.requests.false_hit).sum())
     assert 0 < false < hit.sum()

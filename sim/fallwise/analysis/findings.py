@@ -346,8 +346,9 @@ def _escalated_above_p99(sample: Sample, summary: Summary) -> float:
 
 
 def _slower(sample: Sample, summary: Summary) -> Iterator[str]:
-    baseline = summary["baselines"].get("frontier_only")
-    worse = []
+    baseline, worse = summary["baselines"].get("frontier_only"), []
+    if baseline and baseline["status"]["refused"]:  # Refused at once, they would make it quick.
+        return
     for at in ("p95", "p99"):
         mine, other = summary[f"sojourn_s_{at}"], baseline and baseline[f"sojourn_s_{at}"]
         if not mine or not other or mine["low"] is None or other["high"] is None:

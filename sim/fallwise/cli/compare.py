@@ -33,7 +33,7 @@ Scenarios = Annotated[
     list[Path], typer.Argument(metavar="SCENARIO...", help="One: its paths. Several: each other.")
 ]
 Tight = Annotated[
-    float | None, typer.Option(min=0.001, help="The tight timeout of the cheapest tier, seconds.")
+    float | None, typer.Option(min=1e-6, help="The tight timeout of the cheapest tier, seconds.")
 ]
 Auroc = Annotated[
     float, typer.Option(min=0.5, max=0.999, help="How good the router would be: an assumption.")
