@@ -356,7 +356,9 @@ def _findings(scenario: Scenario, found: Json, goal: Goal) -> Iterator[str]:
     if pick is None:
         yield f"No threshold, and not {name} alone, gives {goal.words()}: nothing was picked."
         return
-    if pick["policy"] == "frontier_only":
+    if not found["labels"]["tuned_on"]:
+        yield "No tier has a threshold (no scores): the choice is between two tiers, each alone."
+    elif pick["policy"] == "frontier_only":
         yield f"{name} alone is the best choice for {goal.words()}: no threshold is cheaper."
     if not pick["met"]:
         yield (
