@@ -13,6 +13,7 @@ from fallwise.cli.check import check
 from fallwise.cli.compare import compare
 from fallwise.cli.demo import demo
 from fallwise.cli.fit import fit
+from fallwise.cli.importing import imported
 from fallwise.cli.run import run
 from fallwise.cli.schema import schema
 from fallwise.cli.sensitivity import sensitivity
@@ -33,6 +34,7 @@ app = typer.Typer(
 )
 for command in (demo, run, tune, compare, breakeven, size, sensitivity, fit, serve, check, schema):
     app.command()(command)
+app.command("import")(imported)
 
 
 def _version(asked: bool) -> None:
