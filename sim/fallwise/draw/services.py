@@ -39,7 +39,8 @@ def service(path: Path, rate_rps: float | None, top: int) -> dict[str, Any]:
         rate, cv = (_positive(numbers(rows, name, file), name, file) for name in CLIENTS)
         return _clients(rate, cv, rate_rps, top)
     if set(PROFILE) <= set(rows.column_names):
-        return _profile(*(numbers(rows, name, file) for name in PROFILE), rate_rps, file)
+        start_s, rate = (numbers(rows, name, file) for name in PROFILE)
+        return _profile(start_s, rate, rate_rps, file)
     rule = f"has neither {' and '.join(CLIENTS)} nor {' and '.join(PROFILE)}"
     remedy = "a trace of requests is read directly: traffic.arrivals: {kind: trace, file: …}"
     raise TableError(Problem(rule, remedy, file=file))
