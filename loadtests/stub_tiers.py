@@ -72,10 +72,12 @@ class Stub:
         self.faults: dict[str, dict[str, Any]] = {}
         self.ledger: list[dict[str, Any]] = []
         self.usd = np.zeros(requests.score.shape)
+        self.prompt_tokens = np.repeat(requests.prompt_tokens[:, None], len(names), axis=1)
 
     def price(self, scenario: Scenario) -> None:
-        """Take the scenario's prices."""
+        """Take the scenario's prices, and how long the prompts of its tiers are."""
         for k, tier in enumerate(scenario.tiers):
+            self.prompt_tokens[:, k] = tier.prompt_tokens(self.requests.prompt_tokens)
             self.usd[:, k] = call_usd(tier, self.requests, k)
 
     async def complete(self, request: Request) -> Response:
@@ -136,7 +138,7 @@ class Stub:
         return call
 
     def _tokens(self, i: int, k: int) -> tuple[int, int]:
-        return int(self.requests.prompt_tokens[i]), int(self.requests.output_tokens[i, k])
+        return int(self.prompt_tokens[i, k]), int(self.requests.output_tokens[i, k])
 
     def _held_ns(self, i: int, k: int, model: str) -> int:
         requests = self.requests

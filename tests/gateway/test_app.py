@@ -39,7 +39,10 @@ HUMAN: dict[str, Any] = {
 
 def test_every_token_and_every_cent_is_accounted_for() -> None:
     async def main() -> None:
-        async with live(scenario_of([SMALL, BIG], n=300)) as it:
+        # Half of the prompt goes to the big one, and is what it bills.
+        short = {**BIG, "prompt": {"token_factor": 0.5}}
+        async with live(scenario_of([SMALL, short], n=300)) as it:
+            sent = it.requests.prompt_tokens[:, None] * np.array([1, 0.5])
             replies = await asyncio.gather(*(it.ask(i) for i in range(300)))
             accept = decide(it.scenario, it.requests).accept
             tier = np.where(accept[:, 0], 0, 1)
@@ -49,7 +52,7 @@ def test_every_token_and_every_cent_is_accounted_for() -> None:
                 assert headers["x-fallwise-tier"] == body["model"] == ("small", "big")[k]
                 assert headers["x-fallwise-path"] == ("small", "small,big")[k]
                 assert headers["x-fallwise-answer-of"] == str(i)
-                assert body["usage"]["prompt_tokens"] == it.requests.prompt_tokens[i]
+                assert body["usage"]["prompt_tokens"] == round(sent[i, k])
                 assert body["usage"]["completion_tokens"] == it.requests.output_tokens[i, k]
                 assert body["choices"][0]["message"]["content"].startswith("answer ")
             ledger = it.stub.ledger
