@@ -137,7 +137,7 @@ def bundled_check(
     from fallwise.cli.checking import judged
     from fallwise.cli.drives import layout
 
-    deploy = scenario_of(path, real, stated.run.seed, stated.run.requests)
+    deploy = _cold(scenario_of(path, real, stated.run.seed, stated.run.requests))
     stubbed = _stubbed(deploy, players)
     if players == "real" and questions is None:
         kinds = {t.live.kind for t in deploy.tiers if t.live is not None} & {"invoices", "intents"}
@@ -169,6 +169,12 @@ def _stubbed(scenario: Scenario, players: Players) -> list[str]:
     return found
 
 
+def _cold(scenario: Scenario) -> Scenario:
+    """Return the scenario with a cache that is empty at first, as every drive meets it."""
+    tiers = [tier.model_copy(update={"warm_keys": None}) for tier in scenario.tiers]
+    return scenario.model_copy(update={"tiers": tiers}).placed_in(scenario.folder)
+
+
 def _target(
     scenario: Scenario,
     questions: Path | None,
@@ -185,6 +191,7 @@ def _target(
     from fallwise.scenario.live import Upstream
 
     deployment = None if bundled else scenario.deployment
+    scenario = scenario if deployment is not None else _cold(scenario)
     prompts: Prompts | None = None if questions is None else read_prompts(questions)
     if deployment is not None and prompts is None:
         rule = "a deployment that is not ours needs real questions"
