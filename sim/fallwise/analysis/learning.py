@@ -144,7 +144,7 @@ def _traced(law: Trace, arrivals: Json) -> Iterator[str]:
         yield (
             f"The traffic is burstier than Poisson: in windows of {row['window_s']:g} s its "
             f"index of dispersion is {row['dispersion']:.3g}, where Poisson has 1. Servers that "
-            "are enough for its mean rate are not enough for its bursts."
+            "are enough for Poisson arrivals of its mean rate may be too few for its bursts."
         )
 
 
