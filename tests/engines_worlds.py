@@ -52,19 +52,22 @@ def blank_requests(
     verifier_ns: Int64s | None = None,
     router_ns: Int64s | None = None,
     patience_ns: Int64s | None = None,
+    tokens: Int64s | None = None,
 ) -> RequestTable:
     """Return requests with these times; every column that no engine reads holds nothing of note.
 
-    Without `key` all questions differ, without `local` nobody has to stay local.
+    Without `key` all questions differ, without `local` nobody has to stay local. tokens (n, K) are
+    those written; the prompt has twice as many as the first tier writes.
     """
     n, tiers = service_ns.shape
+    many = np.zeros((n, tiers)) if tokens is None else tokens
     return RequestTable(
         arrival_ns=arrival_ns,
         segment=np.zeros(n, np.int16),
         key=np.arange(n) if key is None else key,
         local=np.zeros(n, np.bool_) if local is None else local,
-        prompt_tokens=np.zeros(n, np.int32),
-        output_tokens=np.zeros((n, tiers), np.int32, order="F"),
+        prompt_tokens=(many[:, 0] * 2).astype(np.int32),
+        output_tokens=np.asfortranarray(many, np.int32),
         service_ns=np.asfortranarray(service_ns),
         score=np.ones((n, tiers), order="F"),
         answer=np.zeros((n, tiers), np.int32, order="F"),
@@ -124,7 +127,7 @@ def run_small(
     times = np.array(service, np.int64).reshape(n, -1) * np.ones(tiers, np.int64)
     wide: dict[str, Any] = {
         name: np.broadcast_to(np.asarray(columns.pop(name)), (n, tiers)).astype(np.int64)
-        for name in ("verifier_ns", "patience_ns")
+        for name in ("verifier_ns", "patience_ns", "tokens")
         if name in columns
     }
     narrow = {name: np.asarray(value) for name, value in columns.items()}
@@ -210,6 +213,9 @@ def _fleet(draw: st.DrawFn, plan: Plan, unit: int) -> Fleet | None:
         [draw(st.sampled_from([500_000, 1_000_000])) for _ in mine],
         times([0, 1, 4]),
         times([0, 2, 6]),
+        [draw(st.sampled_from([0, 1, max(1, unit // 3)])) for _ in mine],
+        times([0, 1]),
+        [draw(st.sampled_from([0, 1, max(1, unit // 7)])) for _ in mine],
     ]
     arrays = [np.array(column, np.int64) for column in columns]
     up_ns, down_ns = durations([1, 3, 9]), durations([0, 1, 4])
@@ -283,6 +289,7 @@ def _requests(
         verifier_ns=verifier if draw(st.booleans()) else None,
         router_ns=router[:, 0].copy() if draw(st.booleans()) else None,
         patience_ns=patience if draw(st.booleans()) else None,
+        tokens=rng.integers(0, 6, (MOST_REQUESTS, MOST_TIERS))[:n, :tiers],
     )
 
 

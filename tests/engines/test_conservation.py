@@ -39,6 +39,11 @@ def has_replicas(world: World, k: int) -> bool:
     return world.plan.fleet is not None and k in world.plan.fleet.tier
 
 
+def in_steps(world: World, k: int) -> bool:
+    fleet = world.plan.fleet
+    return fleet is not None and bool(fleet.step_ns[fleet.tier == k].any())
+
+
 def at_work(out: OutcomeTable, k: int, instants: Int64s) -> Int64s:
     """Return how many servers of tier k are held once all is done that happens at each instant."""
     begin, end = out.start_ns[:, k], out.start_ns[:, k] + out.busy_ns[:, k]
@@ -126,6 +131,8 @@ def test_a_server_is_held_for_the_work_or_until_the_cancel(world: World) -> None
         work = world.requests.service_ns[:, k]
         cancelled = (out.visit[:, k] == WORKED_OUT) & plan.cancel[k]
         cancelled |= out.visit[:, k] == ERRORED
+        if in_steps(world, k):
+            work = np.where(started, out.finish_ns[:, k] - out.start_ns[:, k], 0)
         held = np.where(cancelled, out.finish_ns[:, k] - out.start_ns[:, k], work)
         assert (out.busy_ns[:, k] == np.where(started, held, 0)).all()
         done = started & ~np.isin(out.visit[:, k], (WORKED_OUT, ERRORED))

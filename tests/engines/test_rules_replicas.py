@@ -20,10 +20,10 @@ pytestmark = pytest.mark.parametrize("engine", ["reference", "compiled"])
 def pool(up: Any = (), down: Any = (), tiers: int = 1, **numbers: int) -> Plan:
     """Return a plan whose first tier has replicas; up and down are a row for each of them."""
     usual = {"replicas": 1, "slots": 1, "least": 1, "interval_ns": NEVER, "target_ppm": 1_000_000}
-    given = usual | {"cold_ns": 0, "linger_ns": 0} | numbers
+    given = usual | dict.fromkeys(Fleet._fields[6:11], 0) | numbers
     shape = (1, given["replicas"], -1 if up else 0)
     times = (np.array(x, np.int64).reshape(shape) for x in (up, down))
-    columns = [np.array([given[name]], np.int64) for name in Fleet._fields[1:8]]
+    columns = [np.array([given[name]], np.int64) for name in Fleet._fields[1:11]]
     return replace(places(tiers), fleet=Fleet(np.array([0]), *columns, *times))
 
 
@@ -93,3 +93,38 @@ def test_a_timeout_frees_the_slot(engine: Engine) -> None:
     out = run(plan, [0, 1], [9, 4], engine=engine)
     assert rows(out.visit) == [[WORKED_OUT], [WORKED_OUT]]
     assert rows(out.busy_ns) == [[5], [1]]
+
+
+def test_three_steps_of_a_batch_by_hand(engine: Engine) -> None:
+    # A step: 10, 2 for each request, 1 for each token of a new prompt (twice the tokens written).
+    plan = pool(slots=2, step_ns=10, each_ns=2, prefill_ns=1)
+    out = run(plan, [0, 5, 6], [1] * 3, tokens=np.array([[2], [2], [1]]), engine=engine)
+    # 0 to 16: row 0 and its 4. 16 to 34: both and row 1's 4; row 0 is done. Row 2 takes its slot.
+    # 34 to 50: both and row 2's 2; both are done.
+    assert rows(out.start_ns) == [[0], [5], [34]]
+    assert rows(out.end_ns) == [34, 50, 50]
+    assert rows(out.busy_ns) == [[34], [45], [16]]
+    assert rows(out.visit) == [[ACCEPTED]] * 3
+
+
+def test_who_enters_as_a_step_begins_is_in_it(engine: Engine) -> None:
+    plan = pool(slots=3, step_ns=10)
+    out = run(plan, [0, 0, 20, 21], [1] * 4, tokens=np.array([[3], [1], [1], [1]]), engine=engine)
+    assert rows(out.end_ns) == [30, 10, 30, 40]
+
+
+def test_a_timeout_leaves_its_step_and_frees_its_slot(engine: Engine) -> None:
+    plan = replace(pool(slots=2, step_ns=10, each_ns=5), timeout_ns=np.array([25]))
+    out = run(plan, [0, 4, 22], [1] * 3, tokens=np.array([[9], [2], [1]]), engine=engine)
+    # 0 to 15 row 0, 15 to 35 both; row 0 is out at 25, row 1 at 29: row 2, in its slot at 25 ... no
+    # earlier than its coming at 22, which found none free.
+    assert rows(out.visit) == [[WORKED_OUT], [WORKED_OUT], [WORKED_OUT]]
+    assert rows(out.start_ns) == [[0], [4], [25]]
+    assert rows(out.end_ns) == [25, 29, 47]
+
+
+def test_a_replica_that_fails_ends_its_step(engine: Engine) -> None:
+    plan = pool([[13]], [[2]], slots=2, step_ns=10)
+    out = run(plan, [0, 14], [1] * 2, tokens=np.array([[2], [1]]), engine=engine)
+    assert rows(out.visit) == [[ERRORED], [ACCEPTED]]
+    assert (rows(out.start_ns), rows(out.end_ns)) == ([[0], [15]], [13, 25])

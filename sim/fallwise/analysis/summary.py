@@ -23,7 +23,8 @@ means are of all requests after the warm-up, unless a line below says otherwise.
            utilisation                servers held / servers, by the clock; None without limit.
                                       Where servers come and go, of those that were there
            replicas_mean, agents_mean   rented on average, where they come and go; else None
-           offered_load               erlangs: work that came in a second
+           offered_load               erlangs: work that came in a second; of a tier that batches
+                                      with all its slots taken
            timeouts, abandoned, turned_away, retries, rate_limited     counts
            quality                    of the answers that it shipped
     segments              of each segment, where there are several

@@ -16,6 +16,7 @@ import numpy as np
 from fallwise.analysis.absences import closed
 from fallwise.analysis.money import router_usd
 from fallwise.scenario import Scenario
+from fallwise.scenario.laws import Batching
 from fallwise.tables import (
     ABANDONED,
     ANSWERED,
@@ -125,6 +126,12 @@ def _stretch(scenario: Scenario, requests: RequestTable, outcomes: OutcomeTable)
     sums |= _risk(scenario, requests, outcomes, grade)
     for k in range(outcomes.tiers):
         sums |= {f"tier{k}.{name}": x for name, x in _tier(requests, outcomes, grade, k).items()}
+        law = scenario.tiers[k].service
+        if isinstance(law, Batching):  # Whose every slot is taken is as slow as it can be.
+            slots = scenario.tiers[k].slots or 1
+            work_s = law.seconds(requests.prompt_tokens, requests.output_tokens[:, k], slots)
+            there = outcomes.visit[:, k] != NOT_VISITED
+            sums[f"tier{k}.work_s"] = _sum(_whole(work_s[there], "_s"))
         if outcomes.rented_ns is not None:
             sums[f"tier{k}.rented_s"] = _sum(outcomes.rented_ns[:, k])
         if scenario.tiers[k].failures is not None:

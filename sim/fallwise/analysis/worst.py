@@ -6,7 +6,7 @@ from collections.abc import Collection
 from typing import Any
 
 from fallwise.scenario import Scenario, Tier
-from fallwise.scenario.laws import Empirical, Fixed, Law
+from fallwise.scenario.laws import Empirical, Fixed, ServiceLaw
 
 __all__ = ["worst_case"]
 
@@ -75,7 +75,8 @@ def _longest(side_by_side: list[dict[str, Any]]) -> dict[str, Any]:
 
 def _goes_on(tier: Tier) -> bool:
     """Return True where a request may have to go on from here: declined, or after a failure."""
-    fails = any(x is not None for x in (tier.timeout_s, tier.queue_limit, tier.patience))
+    limits = (tier.timeout_s, tier.queue_limit, tier.patience, tier.failures)
+    fails = any(x is not None for x in limits)
     declines = tier.threshold is not None or tier.verifier is not None
     return declines or (fails and tier.on_failure == "escalate")
 
@@ -88,7 +89,7 @@ def _visit(tier: Tier) -> dict[str, Any]:
     return {"part": tier.name, "seconds": None, "why": f"{tier.name} has no timeout_s"}
 
 
-def _lasting(name: str, law: Law | None) -> dict[str, Any]:
+def _lasting(name: str, law: ServiceLaw | None) -> dict[str, Any]:
     """Return how long a law can last: it has an end where it lists its values."""
     if law is None:
         return {"part": name, "seconds": 0.0}

@@ -19,7 +19,7 @@ from fallwise.draw.streams import Streams
 from fallwise.draw.traces import Recording, read_trace
 from fallwise.errors import Problem, ScenarioError
 from fallwise.scenario import Scenario, Tier
-from fallwise.scenario.laws import FixedTokens, FromTable, FromTokens, FromTrace, Law
+from fallwise.scenario.laws import Batching, FixedTokens, FromTable, FromTokens, FromTrace, Law
 from fallwise.scenario.traffic import Trace
 from fallwise.tables import NEVER_NS, Floats, Int32s, Int64s, Provenance, RequestTable
 
@@ -158,6 +158,10 @@ class _Source:
             key = ("tiers", k, "service")
             if tier.service is None:
                 raise ScenarioError(Problem("this key is missing", "add service", key))
+            if isinstance(tier.service, Batching):
+                alone_s = tier.service.seconds(tokens[1], tokens[0][:, k])
+                service_ns[:, k] = nanoseconds(alone_s, key)
+                continue
             name = f"service_ns:{tier.name}"
             service_ns[:, k] = self._times(tier.service, name, k, asked, tokens, key)
         return service_ns
@@ -245,7 +249,9 @@ class _Source:
             if isinstance(law, FromTrace):
                 assert self.trace is not None
                 return self.trace.column(name, asked.row)
-            counted = tier.output_usd_per_mtok > 0 or isinstance(tier.service, FromTokens)
+            counted = tier.output_usd_per_mtok > 0 or isinstance(
+                tier.service, FromTokens | Batching
+            )
             if model_of(tier) is None and not counted:
                 return np.zeros(len(asked))
             key = ("traffic", "segments", "tokens", name)

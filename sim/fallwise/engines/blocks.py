@@ -52,11 +52,11 @@ def simulate_blocks(
             continue
         block = _Table.of(plan, requests, decisions, grades(requests), table)
         table = block if table is None else table.followed_by(block)
-        going.advance(Rows.of(table.requests, table.decisions), table.out, final=False)
+        going.advance(Rows.of(plan, table.requests, table.decisions), table.out, final=False)
         yield from table.settled()
         table = table.carried(going)
     if table is not None and len(table.requests):
-        going.advance(Rows.of(table.requests, table.decisions), table.out, final=True)
+        going.advance(Rows.of(plan, table.requests, table.decisions), table.out, final=True)
         yield from table.settled()
 
 

@@ -29,7 +29,7 @@ def simulate(
     The result does not depend on the way. TableError if a time does not fit into int64.
     """
     out = Visits.empty(np.arange(len(requests)), len(plan.role), plan.rents)
-    run(plan, way).advance(Rows.of(requests, decisions), out, final=True)
+    run(plan, way).advance(Rows.of(plan, requests, decisions), out, final=True)
     return out.table(requests, plan.rents)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from fallwise.draw.failures import up_and_down
 from fallwise.scenario import Scenario
+from fallwise.scenario.laws import Batching
 from fallwise.tables import Int64s
 
 __all__ = [
@@ -48,7 +49,7 @@ WHAT: Final = 20
 
 
 class Fleet(NamedTuple):
-    """Rules 18 to 20 of docs/engine.md: (m,) arrays, one entry a tier that has replicas, in order.
+    """Rules 18 to 21 of docs/engine.md: (m,) arrays, one entry a tier that has replicas, in order.
 
     up_ns and down_ns are (m, R, c) for the most replicas R; c is 0 where none of them fails.
     NEVER stands for an interval or an up_ns that does not end.
@@ -62,8 +63,17 @@ class Fleet(NamedTuple):
     target_ppm: Int64s
     cold_ns: Int64s
     linger_ns: Int64s
+    step_ns: Int64s
+    """0 where a replica serves each request by itself; see rule 21."""
+    each_ns: Int64s
+    prefill_ns: Int64s
     up_ns: Int64s
     down_ns: Int64s
+
+    @property
+    def is_batching(self) -> bool:
+        """Return True where a tier serves in batches, by tokens."""
+        return bool(self.step_ns.any())
 
     @property
     def is_scaled(self) -> bool:
@@ -87,6 +97,9 @@ class FleetByTier(NamedTuple):
     target_ppm: Int64s
     cold_ns: Int64s
     linger_ns: Int64s
+    step_ns: Int64s
+    each_ns: Int64s
+    prefill_ns: Int64s
     up_ns: Int64s
     """(all replicas * cycles,)"""
     down_ns: Int64s
@@ -96,12 +109,12 @@ class FleetByTier(NamedTuple):
     @classmethod
     def of(cls, fleet: Fleet | None, tiers: int) -> Self:
         """Return the replicas of all tiers, one after the other."""
-        wide: list[Int64s] = [np.zeros(tiers, np.int64) for _ in range(7)]
+        wide: list[Int64s] = [np.zeros(tiers, np.int64) for _ in range(10)]
         has = np.zeros(tiers, np.bool_)
         up_ns = down_ns = np.empty((0, 0), np.int64)
         if fleet is not None:
             has[fleet.tier] = True
-            for column, given in zip(wide, fleet[1:8], strict=True):
+            for column, given in zip(wide, fleet[1:11], strict=True):
                 column[fleet.tier] = given
             there = np.arange(fleet.up_ns.shape[1]) < fleet.replicas[:, None]
             up_ns, down_ns = fleet.up_ns[there], fleet.down_ns[there]
@@ -120,7 +133,11 @@ class FleetByTier(NamedTuple):
 
 def fleet_of(scenario: Scenario, seed: int) -> Fleet | None:
     """Return the tiers whose replicas fail or are scaled, or None."""
-    mine = [k for k, tier in enumerate(scenario.tiers) if tier.failures or tier.autoscale]
+    mine = [
+        k
+        for k, tier in enumerate(scenario.tiers)
+        if tier.failures or tier.autoscale or isinstance(tier.service, Batching)
+    ]
     if not mine:
         return None
     tiers = [scenario.tiers[k] for k in mine]
@@ -133,6 +150,7 @@ def fleet_of(scenario: Scenario, seed: int) -> Fleet | None:
     def times(values_s: Any) -> Int64s:
         return column(round(x * 1e9) for x in values_s)
 
+    laws = [tier.service if isinstance(tier.service, Batching) else None for tier in tiers]
     up_ns, down_ns = up_and_down(tiers, most, seed)
     return Fleet(
         tier=column(mine),
@@ -145,6 +163,10 @@ def fleet_of(scenario: Scenario, seed: int) -> Fleet | None:
         target_ppm=column(round(a.target_utilisation * 1e6) if a else 1_000_000 for a in scaling),
         cold_ns=times(a.cold_start_s if a else 0 for a in scaling),
         linger_ns=times(a.scale_down_after_s if a else 0 for a in scaling),
+        # A step of no time at all would never end.
+        step_ns=column(max(1, round(law.step_s * 1e9)) if law else 0 for law in laws),
+        each_ns=times(law.step_s_per_request if law else 0 for law in laws),
+        prefill_ns=times(law.prefill_s_per_prompt_token if law else 0 for law in laws),
         up_ns=up_ns,
         down_ns=down_ns,
     )

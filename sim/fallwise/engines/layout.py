@@ -111,11 +111,15 @@ class Rows(NamedTuple):
     start: Int8s
     accept: Bools
     verify: Bools
+    prompt_tokens: Int64s
+    output_tokens: Int64s
+    """No entries where nobody serves by tokens."""
 
     @classmethod
-    def of(cls, requests: RequestTable, decisions: Decisions) -> Self:
+    def of(cls, plan: Plan, requests: RequestTable, decisions: Decisions) -> Self:
         """Return the columns that an engine reads, copied only where they lie otherwise."""
         none = np.empty(0, np.int64)
+        by_tokens = plan.fleet is not None and plan.fleet.is_batching
 
         def optional(values: Int64s | None) -> NDArray[Any]:
             return none if values is None else _flat(values, np.int64)
@@ -131,6 +135,8 @@ class Rows(NamedTuple):
             start=_flat(decisions.start, np.int8),
             accept=_flat(decisions.accept, np.bool_),
             verify=_flat(decisions.verify, np.bool_),
+            prompt_tokens=_flat(requests.prompt_tokens, np.int64) if by_tokens else none,
+            output_tokens=_flat(requests.output_tokens, np.int64) if by_tokens else none,
         )
 
 

@@ -21,7 +21,18 @@ from fallwise.engines import lru as cache
 from fallwise.engines.heap import is_before, pop, push
 from fallwise.engines.jit import kept, part, pasted
 from fallwise.engines.layout import OPEN, answer, asks_cache, go_on, route
-from fallwise.engines.plan import CALL, DONE, ENTER, GAVE_UP, TIMEOUT, UNLIMITED, VERIFIED
+from fallwise.engines.plan import (
+    CALL,
+    DONE,
+    ENTER,
+    GAVE_UP,
+    ROUND,
+    STEP,
+    TIMEOUT,
+    UNLIMITED,
+    VERIFIED,
+)
+from fallwise.engines.rounds import begin_steps, end_steps
 from fallwise.engines.scaling import change_replicas, leave_seat, sit
 from fallwise.engines.servers import call, change, note_rent
 from fallwise.engines.state import CHANGES, CROWDED, HEAD, HELD, LATE, NEXT, RING, ROWS, TIERS
@@ -109,7 +120,7 @@ def _run(tiers, rows, out, s, lru, final):
             else:
                 return TOO_LATE if heap[LATE] else THROUGH
         kind, i_or_step, k = code >> 56, code >> 8 & ROWS, code & TIERS
-        if kind < DONE:
+        if kind < DONE or kind == STEP:
             hand = _change(tiers, rows, out, s, lru, now, kind, i_or_step, k)
         else:
             hand = _handle(tiers, rows, out, s, lru, now, kind, i_or_step, k)
@@ -170,7 +181,7 @@ def _handle(tiers, rows, out, s, lru, now, kind, i, k):
     elif kind == DONE:
         frees = not (over and tiers.cancel[k])  # Lost with its replica otherwise.
         if not over:
-            out.finish_ns[v], out.busy_ns[v] = now, rows.service_ns[v]
+            out.finish_ns[v], out.busy_ns[v] = now, now - out.start_ns[v]
             if rows.verify[v]:
                 looking = rows.verifier_ns[v] if len(rows.verifier_ns) else 0
                 push(s.heap, now + looking, VERIFIED << 56 | i << 8 | k)
@@ -206,6 +217,12 @@ def _change(tiers, rows, out, s, lru, now, kind, step, k):
     Return the ENTER that is to be handled at this instant, or NOTHING.
     """
     n = len(rows.arrival_ns)
+    if kind == ROUND:
+        end_steps(tiers, s, now, step, k)
+        return np.int64(NOTHING)
+    if kind == STEP:
+        begin_steps(tiers, rows, s, now, step, k)
+        return np.int64(NOTHING)
     s.flags[CHANGES] -= 1
     if kind == CALL:
         head = _called(out, s, n, k)
@@ -293,16 +310,17 @@ def _head(finish_ns, ring, size, first, last, n, k):
 @pasted
 def _start(tiers, rows, out, s, now, i, k, v):
     s.free[k] -= 1
+    in_steps = tiers.fleet.step_ns[k] > 0
     if tiers.fleet.has[k]:
-        sit(tiers, s, i, k)
+        sit(tiers, rows, s, now, i, k)
     out.start_ns[v] = now
     done, late = now + rows.service_ns[v], False
     if tiers.timeout_ns[k] < UNLIMITED:
         deadline = out.enter_ns[v] + tiers.timeout_ns[k]
-        late = deadline < done
+        late = deadline < done or in_steps
         if late and s.timer[k] != i:
             push(s.heap, deadline, TIMEOUT << 56 | i << 8 | k)
-    if not late or not tiers.cancel[k]:
+    if not in_steps and (not late or not tiers.cancel[k]):
         push(s.heap, done, DONE << 56 | i << 8 | k)
 
 

@@ -31,6 +31,14 @@ class Place:
     def settle(self, now: int) -> None:
         """Note that somebody was given back now."""
 
+    def step(self, _r: int, _now: int) -> int | None:
+        """Begin a step of a batch; return how long it lasts, None where none begins."""
+        return None
+
+    def round(self, _r: int, _now: int) -> list[int] | None:
+        """End the step of a batch that ends now; return who is done, None where none ends."""
+        return None
+
     def is_free(self) -> bool:
         """Return True where one more may start."""
         return self.in_service < self.servers

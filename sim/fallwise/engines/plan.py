@@ -21,6 +21,8 @@ __all__ = [
     "ENTER",
     "GAVE_UP",
     "PLACE",
+    "ROUND",
+    "STEP",
     "TIMEOUT",
     "UNLIMITED",
     "VERIFIED",
@@ -31,10 +33,12 @@ __all__ = [
 UNLIMITED: Final = 1 << 62
 
 # Kinds of events, in the order in which they are handled at one instant.
-CHANGE: Final = -2
+CHANGE: Final = -3
 """A tier's servers come or go; no request's own event, like CALL."""
-CALL: Final = -1
+CALL: Final = -2
 """Those who wait start, as far as servers are free after a CHANGE."""
+ROUND: Final = -1
+"""A step of a replica's batch ends."""
 DONE: Final = 0
 """A server has finished the work of a request."""
 VERIFIED: Final = 1
@@ -44,6 +48,8 @@ GAVE_UP: Final = 3
 """Patience has ended."""
 ENTER: Final = 6
 """A request comes to a tier, from outside or from another tier. 4 and 5: hedge, retry."""
+STEP: Final = 8
+"""A step of a replica's batch begins. 7: an arrival."""
 
 # Two roles a tier can have; everything else about kinds is in the numbers.
 PLACE: Final = 0

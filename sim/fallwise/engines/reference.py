@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple
 from simpy import Environment, Event
 from simpy.events import EventPriority
 
+from fallwise.engines.batches import Batches, places_of
 from fallwise.engines.blank import blank
 from fallwise.engines.places import Place
 from fallwise.engines.plan import (
@@ -23,12 +24,13 @@ from fallwise.engines.plan import (
     DONE,
     ENTER,
     GAVE_UP,
+    ROUND,
+    STEP,
     TIMEOUT,
     UNLIMITED,
     VERIFIED,
     Plan,
 )
-from fallwise.engines.replicas import places_of
 from fallwise.tables import (
     ABANDONED,
     ACCEPTED,
@@ -114,7 +116,7 @@ class _Cascade:
         self.n = len(requests)
         self.out = blank(requests, tiers, plan.rents)
         self.first_place = 1 if plan.role[0] == CACHE else 0
-        self.places: list[Place] = places_of(plan)
+        self.places: list[Place] = places_of(plan, requests)
         self.to_come = 0
         """Events of requests, which keep the run going; those of servers alone do not."""
         self.waiting: list[OrderedDict[int, None]] = [OrderedDict() for _ in range(tiers)]
@@ -123,6 +125,8 @@ class _Cascade:
         self.handle = {
             CHANGE: self.on_change,
             CALL: self.on_call,
+            ROUND: self.on_round,
+            STEP: self.on_step,
             DONE: self.on_done,
             VERIFIED: self.judge,
             TIMEOUT: self.on_timeout,
@@ -146,7 +150,7 @@ class _Cascade:
 
     def happen(self, kind: int) -> _Handler:
         """Return what handles an event of this kind, and no longer counts it as to come."""
-        own = kind >= DONE
+        own = kind not in (CHANGE, CALL)
         self.to_come += own
 
         def handle(i: int, k: int) -> None:
@@ -170,6 +174,18 @@ class _Cascade:
             self.out.busy_ns[i, k] = self.now - self.out.start_ns[i, k]
             self.fail(i, k, ERRORED)
         self.due(CALL, 0, k)
+
+    def on_round(self, r: int, k: int) -> None:
+        done = self.places[k].round(r, self.now)
+        if done is not None:
+            for i in done:
+                self.due(DONE, i, k)
+            self.due(STEP, r, k)
+
+    def on_step(self, r: int, k: int) -> None:
+        lasts_ns = self.places[k].step(r, self.now)
+        if lasts_ns is not None:
+            self.due(ROUND, r, k, lasts_ns)
 
     def on_call(self, _: int, k: int) -> None:
         while self.waiting[k] and self.places[k].is_free():
@@ -283,7 +299,11 @@ class _Cascade:
     def start(self, i: int, k: int) -> None:
         self.places[k].take(i)
         self.out.start_ns[i, k] = self.now
-        self.due(DONE, i, k, self.requests.service_ns[i, k])
+        place = self.places[k]
+        if isinstance(place, Batches):
+            self.due(STEP, place.at(i), k)
+        else:
+            self.due(DONE, i, k, self.requests.service_ns[i, k])
 
     def free_server(self, i: int, k: int) -> None:
         """Note how long the request held the server, and give it to the head of the queue."""

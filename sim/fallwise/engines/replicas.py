@@ -18,10 +18,9 @@ from fallwise.engines.fleet import (
     WHAT,
     Fleet,
 )
-from fallwise.engines.places import Place, Scheduled
-from fallwise.engines.plan import Plan
+from fallwise.engines.places import Place
 
-__all__ = ["Replicas", "places_of"]
+__all__ = ["Replicas"]
 
 
 @dataclass
@@ -135,15 +134,3 @@ class Replicas(Place):
             for replica in there[self.most_wanted :]:
                 replica.is_ = LEAVING if replica.members else OFF
         return False
-
-
-def places_of(plan: Plan) -> list[Place]:
-    """Return what stands at each tier."""
-    places = [Place(int(servers)) for servers in plan.servers]
-    for k in [] if plan.hours is None else set(plan.hours.tier.tolist()):
-        assert plan.hours is not None
-        places[k] = Scheduled(plan.hours, k)
-    for k in [] if plan.fleet is None else plan.fleet.tier.tolist():
-        assert plan.fleet is not None
-        places[k] = Replicas(plan.fleet, k)
-    return places

@@ -20,6 +20,7 @@ from fallwise.engines.fleet import (
 )
 from fallwise.engines.jit import part, pasted
 from fallwise.engines.plan import CHANGE
+from fallwise.engines.rounds import cut
 from fallwise.engines.servers import call, expect, rent
 
 __all__ = ["change_replicas", "leave_seat", "sit"]
@@ -28,7 +29,7 @@ NOBODY: Final = -1
 
 
 @part
-def sit(tiers, s, i, k):
+def sit(tiers, rows, s, now, i, k):
     """Give a row a slot at the replica with the fewest in service, of several the first."""
     fleet, state = tiers.fleet, s.fleet
     slots, best = fleet.slots[k], -1
@@ -40,6 +41,10 @@ def sit(tiers, s, i, k):
     while state.seat[seat] >= 0:
         seat += 1
     state.seat[seat] = i
+    if fleet.step_ns[k]:
+        state.left[seat] = max(1, rows.output_tokens[k * len(rows.arrival_ns) + i])
+        state.new[seat] = 1
+        cut(s, now, best, best - fleet.first[k], k)
 
 
 @part
@@ -49,8 +54,10 @@ def leave_seat(tiers, s, now, i, k):
     seat = fleet.seat[k]
     while state.seat[seat] != i:
         seat += 1
-    state.seat[seat] = -1
+    state.seat[seat] = state.left[seat] = -1
     g = fleet.first[k] + (seat - fleet.seat[k]) // fleet.slots[k]
+    if fleet.step_ns[k] and state.until_ns[g] >= 0:
+        cut(s, now, g, g - fleet.first[k], k)
     state.members[g] -= 1
     if state.is_[g] == LEAVING and state.members[g] == 0:
         state.is_[g] = OFF
@@ -66,6 +73,7 @@ def change_replicas(tiers, s, now, step, k):
     g = fleet.first[k] + r
     lost = NOBODY
     if what == FAIL:
+        state.until_ns[g] = -1
         if state.is_[g] == UP:
             state.is_[g] = DOWN
             s.free[k] -= fleet.slots[k] - state.members[g]
@@ -114,7 +122,7 @@ def _lose(tiers, s, g, k):
     while s.fleet.seat[seat] < 0:
         seat += 1
     i = s.fleet.seat[seat]
-    s.fleet.seat[seat] = -1
+    s.fleet.seat[seat] = s.fleet.left[seat] = -1
     s.fleet.members[g] -= 1
     return i
 

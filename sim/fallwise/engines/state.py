@@ -13,7 +13,7 @@ import numpy as np
 
 from fallwise.engines.fleet import FAIL, LOOK, NEVER, OFF, UP, WHAT
 from fallwise.engines.layout import Visits
-from fallwise.engines.plan import CHANGE, GAVE_UP, TIMEOUT, Plan
+from fallwise.engines.plan import CHANGE, GAVE_UP, STEP, TIMEOUT, Plan
 from fallwise.tables import Bools, Int64s
 
 __all__ = [
@@ -70,6 +70,17 @@ class FleetState(NamedTuple):
     cycle: Int64s
     seat: Int64s
     """(all slots,) the row that is in service there, or -1."""
+    left: Int64s
+    """(all slots,) tokens to come; 0 for who is done now, -1 after that and where nobody is."""
+    new: Int64s
+    """(all slots,) 1 where the first step is to come."""
+    begin_ns: Int64s
+    """When the steps under way began, that all last as long."""
+    lasts_ns: Int64s
+    until_ns: Int64s
+    """When the last of them ends, -1 where none is under way."""
+    step_ns: Int64s
+    """For when STEP was due last."""
     below_ns: Int64s
     """(K,) since when fewer were wanted at tier k, -1 where they are not."""
     wanted: Int64s
@@ -86,7 +97,10 @@ class FleetState(NamedTuple):
             is_ = np.concatenate([np.where(np.arange(n) < up, UP, OFF) for n, up in rows])
             seats = int(plan.fleet.replicas @ plan.fleet.slots)
         members, ready_ns, cycle = (np.zeros(len(is_), np.int64) for _ in range(3))
-        return cls(is_, members, ready_ns, cycle, np.full(seats, -1), tiers[0] - 1, tiers[1])
+        seat, left, new = (np.full(seats, x, np.int64) for x in (-1, -1, 0))
+        steps = (np.full(len(is_), -1, np.int64) for _ in range(4))
+        columns = [is_, members, ready_ns, cycle, seat, left, new, *steps]
+        return cls(*[*columns, tiers[0] - 1, tiers[1]])
 
 
 class State(NamedTuple):
@@ -155,7 +169,8 @@ def rows_in_use(state: State, out: Visits) -> Bools:
     """Return (n,) True where an event is still to come for a row."""
     used = np.zeros(len(out.request), np.bool_)
     _, code = _events(state, out)
-    used[code[code >= 0] >> 8 & ROWS] = True
+    used[code[_own(code)] >> 8 & ROWS] = True
+    used[state.fleet.seat[state.fleet.seat >= 0]] = True
     return used
 
 
@@ -163,7 +178,7 @@ def carried(state: State, out: Visits, keep: Bools) -> State:
     """Return the state for a table that holds only these rows, in the same order."""
     moved = np.cumsum(keep) - 1
     ns, code = _events(state, out)
-    own = code >= 0
+    own = _own(code)
     code[own] = code[own] & ~(ROWS << 8) | moved[code[own] >> 8 & ROWS] << 8
     queues = [moved[rows] for rows in _queues(state, out)]
     set_ = state.timer >= 0
@@ -178,11 +193,17 @@ def _events(state: State, out: Visits) -> tuple[Int64s, Int64s]:
     """Return times and codes of the events that will do something."""
     ns, code = state.heap[HEAD : HEAD + 2 * state.heap[HELD]].reshape(-1, 2).T
     kind, row, k = code >> 56, code >> 8 & ROWS, code & TIERS
-    visit = np.where(code >= 0, k * len(out.request) + row, 0)
+    visit = np.where(_own(code), k * len(out.request) + row, 0)
     over, started = out.finish_ns[visit] >= 0, out.start_ns[visit] >= 0
     idle = (kind == TIMEOUT) & over & (state.timer[k] != row)
     idle |= (kind == GAVE_UP) & (over | started)
     return ns[~idle], code[~idle]
+
+
+def _own(code: Int64s) -> Bools:
+    """Return True where an event is a request's own."""
+    mine: Bools = (code >= 0) & (code >> 56 < STEP)
+    return mine
 
 
 def _queues(state: State, out: Visits) -> list[Int64s]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from fallwise.errors import Problem
 from fallwise.scenario.hours import minutes
+from fallwise.scenario.laws import Batching
 from fallwise.scenario.tiers import Tier
 
 __all__ = ["capacity_rules"]
@@ -23,8 +24,12 @@ def capacity_rules(tier: Tier, k: int) -> Iterator[Problem]:
         rule = "the autoscaler says how many replicas there are"
         remedy = "take it away, and give autoscale.min_replicas and max_replicas"
         yield Problem(rule, remedy, ("tiers", k, "replicas"), tier.replicas)
-    if (scale is not None or tier.failures is not None) and not tier.cancel:
-        rule = "a timeout frees the slot of a replica that may fail or go"
+    batching = isinstance(tier.service, Batching)
+    if batching and tier.kind not in ("rules", "pool"):
+        rule = f"batching belongs to rules and pool tiers; this one is {tier.kind}"
+        yield Problem(rule, "name another law", ("tiers", k, "service", "kind"), "batching")
+    if (scale is not None or tier.failures is not None or batching) and not tier.cancel:
+        rule = "a timeout frees the slot of a replica that batches, or may fail or go"
         yield Problem(rule, "take it away", ("tiers", k, "cancel"), tier.cancel)
 
 

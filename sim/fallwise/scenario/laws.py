@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 __all__ = [
+    "Batching",
     "Empirical",
     "Exponential",
     "Fixed",
@@ -21,6 +23,7 @@ __all__ = [
     "Mixture",
     "Model",
     "Part",
+    "ServiceLaw",
     "TokenLaw",
 ]
 
@@ -120,6 +123,39 @@ SimpleLaw = Annotated[
 ]
 Law = Annotated[
     Fixed | Exponential | Lognormal | Gamma | Empirical | FromTable | FromTokens | Mixture,
+    Field(discriminator="kind"),
+]
+
+
+class Batching(Model):
+    """A replica serves all that it has in service together, a token each a step.
+
+    A step lasts step_s, step_s_per_request for each request in it, and prefill_s_per_prompt_token
+    for each prompt token of those whose first step it is. A request takes a step for each of its
+    output tokens, at least one. `slots` says how many a replica has in service at most.
+    """
+
+    kind: Literal["batching"]
+    step_s: Positive
+    step_s_per_request: NotNegative = 0.0
+    prefill_s_per_prompt_token: NotNegative = 0.0
+
+    def seconds(self, prompt_tokens: Any, output_tokens: Any, among: int = 1) -> Any:
+        """Return how long requests hold a slot among so many, each of which waits for prefills."""
+        steps = np.maximum(output_tokens, 1) * (self.step_s + self.step_s_per_request * among)
+        return steps + prompt_tokens * (self.prefill_s_per_prompt_token * among)
+
+
+ServiceLaw = Annotated[
+    Fixed
+    | Exponential
+    | Lognormal
+    | Gamma
+    | Empirical
+    | FromTable
+    | FromTokens
+    | Mixture
+    | Batching,
     Field(discriminator="kind"),
 ]
 

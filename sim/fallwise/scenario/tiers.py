@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from fallwise.scenario.hours import WEEK_MINUTES, Shift, week
-from fallwise.scenario.laws import Law, Model, NotNegative, Positive
+from fallwise.scenario.laws import Law, Model, NotNegative, Positive, ServiceLaw
 from fallwise.scenario.live import Live, LiveVerifier, Upstream
 from fallwise.scenario.replicas import Autoscale, Failures
 from fallwise.scenario.traffic import Share
@@ -142,7 +142,7 @@ class Tier(Model):
     hours: Annotated[list[Shift], Field(min_length=1)] | None = None
     """When people work; without it they always do. Whoever comes at night waits for the morning,
     and agents are paid in these hours only, busy or not."""
-    service: Law | None = None
+    service: ServiceLaw | None = None
     """How long a request holds a server, waiting not included."""
     queue_limit: Annotated[int, Field(ge=0)] | None = None
     """So many may wait; the next one escalates at once. Without it, no limit."""
