@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
 from fallwise.analysis.predict import Prediction
 from fallwise.analysis.settle import settle
 from fallwise.engines import plan, simulate
-from fallwise.scenario import Scenario, override
+from fallwise.scenario import Scenario, Tier, override
+from fallwise.scenario.laws import Batching, Fixed
 
 __all__ = ["MOST", "again", "sized", "unlimited"]
 
@@ -54,7 +55,21 @@ def sized(scenario: Scenario) -> dict[str, str]:
 
 
 def unlimited(scenario: Scenario) -> Scenario:
-    """Return the scenario with servers for everybody."""
-    return override(
+    """Return the scenario with servers for everybody, that never fail and share nothing.
+
+    For requests that are drawn already: a batch's work is then that of a request alone.
+    """
+    free = override(
         scenario, {f"tiers.{name}.{key}": MOST for name, key in sized(scenario).items()}
     )
+    tiers = [_alone(tier) for tier in free.tiers]
+    return free.model_copy(update={"tiers": tiers})
+
+
+def _alone(tier: Tier) -> Tier:
+    changes: dict[str, Any] = {"failures": None, "autoscale": None}
+    if tier.autoscale is not None:
+        changes["replicas"] = MOST
+    if isinstance(tier.service, Batching):
+        changes["service"] = Fixed(kind="fixed", value_s=0.0)
+    return tier.model_copy(update=changes)
