@@ -14,6 +14,7 @@ from fallwise.analysis.predict import predict
 from fallwise.analysis.summary import summarise
 from fallwise.engines import plan, simulate
 from fallwise.errors import ScenarioError
+from fallwise.planning.again import MOST, unlimited
 from fallwise.policies import decide
 from fallwise.scenario import Scenario
 
@@ -122,3 +123,9 @@ def test_a_scaled_batch_that_fails_is_the_same_in_both_engines() -> None:
 def test_bad_batches_are_refused(keys: dict[str, Any], rule: str) -> None:
     with pytest.raises(ScenarioError, match=rule):
         pool(**keys)
+
+
+def test_without_limits_there_are_no_replicas_to_look_through() -> None:
+    free = unlimited(pool(failures={"mean_between_s": 100.0, "mean_repair_s": 20.0}))
+    assert plan(free).fleet is None
+    assert free.tiers[0].servers == 8 * MOST
