@@ -56,7 +56,9 @@ def _gap(law: dict[str, Any], seconds: Floats, output_tokens: Floats | None) -> 
     times = max(1, 20_000 // len(seconds))
     tokens = None if output_tokens is None else np.tile(output_tokens, times).astype(np.int32)
     checked: Law = TypeAdapter[Law](Law).validate_python(law)
-    sample = np.sort(drawn(checked, Streams(1), "fit", times * len(seconds), tokens))
+    n = times * len(seconds)
+    # The prompt has no part in the law: prefill is in the time to the first token.
+    sample = np.sort(drawn(checked, Streams(1), "fit", n, tokens, np.zeros(n)))
     at = np.sort(seconds)
     n = len(at)
     # The measured function steps: both ends of each step count.
