@@ -150,6 +150,17 @@ def test_who_works_a_quarter_of_the_week_is_paid_for_it_and_does_a_quarter_of_th
         assert shift[name] == pytest.approx(always[name] / 4)
 
 
+def test_a_replica_that_is_down_is_paid_for_and_does_no_work() -> None:
+    pool: dict[str, Any] = dict(kind="pool", replica_usd_per_hour=1, usd_per_request=0)
+    failures = {"mean_between_s": 3000, "mean_repair_s": 1000}
+    never = found_for(cascade(**pool))["sides"]["cascade"]["rented"][0]
+    fails = found_for(cascade(failures=failures, **pool))["sides"]["cascade"]["rented"][0]
+    assert fails["usd_per_month"] == never["usd_per_month"]
+    # A call that is cut off by a failure is made again nowhere: its work came in all the same.
+    share = fails["requests_per_month"] / never["requests_per_month"]
+    assert share == pytest.approx(0.75, rel=0.01)
+
+
 def test_a_cache_is_one_rented_server_at_any_volume() -> None:
     data = cascade().model_dump(exclude_unset=True)
     cache = {"name": "cache", "kind": "cache", "capacity": 9, "lookup_s": 0.01}

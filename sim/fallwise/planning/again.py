@@ -13,7 +13,7 @@ from fallwise.engines import plan, simulate
 from fallwise.scenario import Scenario, Tier, override
 from fallwise.scenario.laws import Batching, Fixed
 
-__all__ = ["MOST", "again", "sized", "unlimited"]
+__all__ = ["MOST", "again", "plenty", "sized", "unlimited"]
 
 MOST: Final = 1_000_000
 """As many servers as nobody ever waits for."""
@@ -52,6 +52,17 @@ def sized(scenario: Scenario) -> dict[str, str]:
         and tier.autoscale is None
         and (tier.hours is None or any(shift.agents is None for shift in tier.hours))
     }
+
+
+def plenty(scenario: Scenario) -> dict[str, int]:
+    """Return units for everybody, of each tier that is sized.
+
+    Replicas that fail are followed one by one, so there are no more of them than it takes.
+    """
+    most = {
+        tier.name: max(1000, 4 * (tier.replicas or 1)) for tier in scenario.tiers if tier.failures
+    }
+    return {name: most.get(name, MOST) for name in sized(scenario)}
 
 
 def unlimited(scenario: Scenario) -> Scenario:

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
 
-from fallwise.analysis.baselines import alone
+from fallwise.analysis.baselines import alone, only
 from fallwise.analysis.money import SECONDS_PER_MONTH, unit_usd_per_s, units_mean
 from fallwise.analysis.predict import Prediction
 from fallwise.analysis.questions import by_question
@@ -81,7 +82,12 @@ def _worlds(prediction: Prediction, utilisation: float) -> list[_World]:
     free = again(prediction, unlimited(prediction.scenario))
     frontier = alone(free, prediction.scenario.frontier)
     cuts = warmup(free)
-    samples = [collect(run, cuts) for run in (free, frontier)]
+    # What is rented is the scenario's own: replicas that fail, pools that follow their load.
+    priced = prediction.scenario, only(prediction.scenario, prediction.scenario.frontier)
+    samples = [
+        replace(collect(run, cuts), scenario=one)
+        for run, one in zip((free, frontier), priced, strict=True)
+    ]
     worlds = [_World(samples[0], samples[1], utilisation, prediction.seed)]
     grouped = [
         by_question(*pair) for pair in ((free, cuts, samples[0]), (frontier, cuts, samples[1]))
@@ -124,7 +130,9 @@ def side_of(
             # A person with opening hours works, and is paid, for a part of the month.
             there_s = SECONDS_PER_MONTH * (tier.servers_mean or 1) / (tier.servers or 1)
             paid_s = SECONDS_PER_MONTH * units_mean(tier) * (tier.slots or 1) / (tier.servers or 1)
-            peak_s = work * peak_factor(scenario) if tier.kind != "cache" else 0.0
+            # What is scaled by its load is not rented for the peak all the time.
+            peak = 1.0 if tier.autoscale else peak_factor(scenario)
+            peak_s = work * peak if tier.kind != "cache" else 0.0
             room_s = there_s * utilisation * (tier.slots or 1)
             each = room_s / peak_s if peak_s else math.inf
             rents.append(Rent(tier.name, unit_usd_per_s(tier) * paid_s, each))

@@ -20,7 +20,7 @@ from fallwise.analysis.predict import predict
 from fallwise.analysis.summary import Summary
 from fallwise.engines.engine import Engine
 from fallwise.errors import Problem, ScenarioError
-from fallwise.planning.again import MOST, sized
+from fallwise.planning.again import plenty, sized
 from fallwise.planning.load import at_peak, peak_factor, scaled
 from fallwise.planning.trial import Trial, Units, missed, slots_of, there, unit_usd
 from fallwise.scenario import Scenario, override
@@ -104,7 +104,7 @@ def _sized_for(
         elif best is None or found.cost_usd < best.cost_usd:
             best = found
     answer = {"traffic": traffic, "peak_factor": peak, "grown": None}
-    tried = [row for row in tried if all(count < MOST for count in row["units"].values())]
+    tried = [row for row in tried if row["units"] != plenty(scenario)]
     if best is None:
         nothing = dict.fromkeys(("pick", "offers", "cost_usd_per_month", "headroom"))
         return answer | nothing | {"why": whys[0], "targets": [], "tried": tried}
@@ -163,7 +163,7 @@ def _plan(
     A plan that does not is given one step more than it had, and searched from there, upwards only:
     otherwise the first run's luck would bring it back.
     """
-    servers = dict.fromkeys(sized(scenario), MOST)
+    servers = plenty(scenario)
     if lost := trial.missed(servers):
         return "even with servers for everybody, " + "; ".join(lost)
     free = trial.summaries(servers)[-1]
