@@ -14,10 +14,10 @@ from fallwise.draw.laws import nanoseconds
 from fallwise.draw.streams import Streams
 from fallwise.scenario import Tier
 from fallwise.scenario.calls import Retries
-from fallwise.scenario.laws import Law
+from fallwise.scenario.laws import Batching, Law
 from fallwise.tables import Int64s
 
-__all__ = ["call_columns"]
+__all__ = ["backoff_s", "call_columns"]
 
 Times = Callable[[Law, str, int, int, Any], Int64s]
 """times(law, name, k, call, key) -> (n,) ns for tier k, from the streams that begin with name."""
@@ -65,7 +65,7 @@ def _fill(
 ) -> None:
     """Write column `at`: the tier's call of this number."""
     name = f"{tier.name}:{call}"
-    assert tier.service is not None
+    assert tier.service is not None and not isinstance(tier.service, Batching)
     first = service_ns[:, k]
     again = ("tiers", k, "service")
     took = times(tier.service, f"call_ns:{name}", k, call, again) if call else first

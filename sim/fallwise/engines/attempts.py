@@ -68,9 +68,8 @@ TAIL: Final = 11
 @pasted
 def handle_call(tiers, rows, out, s, now, kind, i, k, call):
     """Handle an event of a visit of several calls; return how the visit ended, or STAYS."""
-    n = len(rows.arrival_ns)
+    n, calls, slots = len(rows.arrival_ns), tiers.calls, s.slots
     v = k * n + i
-    calls, slots = tiers.calls, s.slots
     over = out.finish_ns[v] >= 0
     reason, visit, drops = STAYS, STAYS, NOWHERE
     begins, ended, told = False, False, False
@@ -124,13 +123,19 @@ def handle_call(tiers, rows, out, s, now, kind, i, k, call):
     if ended or visit != STAYS:
         _close(out, s, now, v, at, visit != CUT_SHORT)
     if ended:
-        if rows.verify[v]:
-            looking = rows.verifier_ns[v] if len(rows.verifier_ns) else 0
-            push(s.heap, now + looking, VERIFIED << 56 | i << 8 | k)
-        else:
-            visit = ACCEPTED if rows.accept[v] else DECLINED
+        visit = _judge(rows, s, now, i, k, v)
     start_waiting(tiers, rows, out, s, now, k)
     return visit
+
+
+@pasted
+def _judge(rows, s, now, i, k, v):
+    """Return how a visit ends whose answer has come, or STAYS while the verifier looks at it."""
+    if rows.verify[v]:
+        looking = rows.verifier_ns[v] if len(rows.verifier_ns) else 0
+        push(s.heap, now + looking, VERIFIED << 56 | i << 8 | k)
+        return STAYS
+    return ACCEPTED if rows.accept[v] else DECLINED
 
 
 @pasted

@@ -22,7 +22,7 @@ from fallwise.tables import (
     RequestTable,
 )
 
-__all__ = ["callers"]
+__all__ = ["Cascade", "callers"]
 
 
 class Cascade(Protocol):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from fallwise.errors import Problem
+from fallwise.scenario.laws import Batching
 from fallwise.scenario.tiers import Tier
 
 __all__ = ["call_rules"]
@@ -25,8 +26,13 @@ def call_rules(tiers: list[Tier], k: int) -> Iterator[Problem]:
         elif outage.every_s is not None and outage.every_s < outage.to_s - outage.from_s:
             rule = "the next outage begins before this one ends"
             yield problem(rule, "give a longer every_s", "outages", j, "every_s")
-    if tier.calls and (tier.autoscale is not None or tier.failures is not None):
-        key = "autoscale" if tier.autoscale is not None else "failures"
+    fleet = {
+        "autoscale": tier.autoscale is not None,
+        "failures": tier.failures is not None,
+        "service": isinstance(tier.service, Batching),
+    }
+    key = next((name for name, there in fleet.items() if there), None)
+    if tier.calls and key is not None:
         rule = "calls that fail, limits, retries, breakers and hedges are for servers that stay"
         yield problem(rule, "take one of the two away", key)
     if tier.tokens_per_minute is not None and tier.prompt is not None:

@@ -64,9 +64,12 @@ class Assumption(Model):
 
 
 class Run(Model):
-    """How long to look. warmup `auto` cuts the start by MSER-5, unless something happens at a time
-    of the clock (hours, outages, surges, weeks, growth, profiles): that is no warm-up, and nothing
-    is cut. A number cuts so many requests."""
+    """How long to look, and how much of the start is not measured.
+
+    warmup `auto` cuts the start by MSER-5, unless something happens at a time of the clock (hours,
+    outages, surges, weeks, growth, profiles): that is no warm-up, and nothing is cut. A number cuts
+    so many requests.
+    """
 
     requests: Annotated[int, Field(ge=1, le=100_000_000_000)] = 100_000
     seed: Annotated[int, Field(ge=0)] = 1
