@@ -23,18 +23,17 @@ def retried(sample: Sample) -> Iterator[str]:
             return int(sample.total.get(f"tier{k}.{name}", 0))
 
         attempts, visits = count("attempts"), count("visits")
-        if attempts and count("retries") >= MANY * attempts:
+        retries, limited, cut = count("retries"), count("rate_limited"), count("cut_short")
+        if attempts and retries >= MANY * attempts:
             yield (
-                f"Retries make {count('retries') / attempts:.1%} of the attempts at {tier.name}: "
+                f"Retries make {100 * retries / attempts:.3g} % of the attempts at {tier.name}: "
                 f"{attempts / visits:.2f} for each request that comes to it. They are load, too."
             )
-        if attempts and count("rate_limited") >= REFUSED * attempts:
+        if attempts and limited >= REFUSED * attempts:
+            share = f"{100 * limited / attempts:.3g} %"
+            yield f"{tier.name}'s rate limit refused {share} of the attempts at it."
+        if cut:
             yield (
-                f"{tier.name}'s rate limit refused {count('rate_limited') / attempts:.1%} of the "
-                "attempts at it."
-            )
-        if count("cut_short"):
-            yield (
-                f"The breaker of {tier.name} opened: {count('cut_short') / visits:.1%} of the "
-                "visits to it failed without a call."
+                f"The breaker of {tier.name} opened: {100 * cut / visits:.3g} % of the visits to "
+                "it failed without a call."
             )
