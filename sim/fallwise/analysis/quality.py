@@ -124,10 +124,7 @@ def unqueued(
     decisions: Decisions,
     engine: Engine = "compiled",
 ) -> OutcomeTable:
-    """Return the settled outcomes with servers for everybody, no timeout, and nothing cached.
-
-    Each visit is one call, which does not fail.
-    """
+    """Return the settled outcomes with servers for everybody, no timeout, and nothing cached."""
     tiers = len(scenario.tiers)
     free: Int64s = np.full(tiers, UNLIMITED, np.int64)
     limits = replace(
@@ -138,11 +135,8 @@ def unqueued(
         fills=np.zeros(tiers, np.bool_),
         hours=None,
         fleet=None,
-        calls=None,
     )
-    calls = dict.fromkeys(("call_ns", "call_fails", "error_ns", "pause_ns"))
-    bare = replace(requests, patience_ns=None, **calls)  # type: ignore[arg-type]
-    outcomes = simulate(limits, bare, decisions, engine)
+    outcomes = simulate(limits, replace(requests, patience_ns=None), decisions, engine)
     return settle(scenario, requests, decisions, outcomes)
 
 

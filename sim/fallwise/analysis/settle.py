@@ -27,7 +27,7 @@ def settle(
     its grade, but is wrong where the hit was on a different question. A request without an answer
     has grade 0. Rented capacity is no request's own cost.
     """
-    visit_cost_usd = visit_costs(scenario, requests, decisions, outcomes)
+    visit_cost_usd = visit_costs(scenario, requests, decisions, outcomes.visit)
     if grade is None:
         row, tier = np.maximum(outcomes.answer_of, 0), np.maximum(outcomes.answer_tier, 0)
         grade = requests.correct[row, tier]

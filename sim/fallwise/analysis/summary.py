@@ -25,8 +25,7 @@ means are of all requests after the warm-up, unless a line below says otherwise.
            replicas_mean, agents_mean   rented on average, where they come and go; else None
            offered_load               erlangs: work that came in a second; of a tier that batches
                                       with all its slots taken
-           timeouts, abandoned, turned_away, retries, rate_limited,
-           errors, hedges, cut_short                                   counts
+           timeouts, abandoned, turned_away, retries, rate_limited     counts
            quality                    of the answers that it shipped
     segments              of each segment, where there are several
     arrivals              of the first run, warm-up too: gap_cv, dispersion by window (1 is Poisson)
@@ -57,8 +56,6 @@ __all__ = ["SCORED", "baselines_of", "calibrate", "describe", "in_time", "summar
 Summary = dict[str, Any]
 
 QUANTILES: Final = {"p50": 0.5, "p95": 0.95, "p99": 0.99, "p999": 0.999}
-CALLS: Final = ("errors", "hedges", "cut_short")
-"""What happened to the calls of a tier, besides retries and limits."""
 SCORED: Final = 100_000
 """Requests from which a score's calibration is taken; more would tell nothing new."""
 
@@ -209,7 +206,7 @@ def _tier(sample: Sample, k: int) -> Summary:
         return sample.ratio(f"tier{k}.{over}", under)
 
     def count(name: str) -> int:
-        return int(sample.total.get(f"tier{k}.{name}", 0))
+        return int(sample.total[f"tier{k}.{name}"])
 
     rented_s = sample.rented_s(k)
     cost = sample.column(f"tier{k}.cost_usd") + sample.rent_usd(k)
@@ -236,7 +233,8 @@ def _tier(sample: Sample, k: int) -> Summary:
         "timeouts": count("timeouts"),
         "abandoned": count("abandoned"),
         "turned_away": count("turned_away"),
-        **{name: count(name) for name in ("retries", "rate_limited", *CALLS)},
+        "retries": 0,
+        "rate_limited": 0,
     }
 
 
