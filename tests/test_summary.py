@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 from analysis_cascades import by_hand, run, scenario, tier
+from fallwise.analysis.intervals import mser5
 from fallwise.analysis.predict import Prediction, predict
 from fallwise.analysis.summary import summarise
+from fallwise.scenario import parse
 from fallwise.tables import STATUSES
 
 CACHE = {"name": "cache", "kind": "cache", "capacity": 50, "lookup_s": 0.01, "filled_by": ["big"]}
@@ -228,3 +230,30 @@ def test_one_request_makes_a_summary() -> None:
     json.dumps(summary, allow_nan=False)
     assert summary["quality"] == {"value": 1.0, "low": None, "high": None}
     assert summary["cost_usd_per_month"] is None
+
+
+def test_a_crowd_at_the_beginning_is_no_warm_up() -> None:
+    # A tenth of the run at ten times the rate: MSER-5 would cut what the run is about.
+    crowd = {"from_s": 0, "to_s": 100, "factor": 10}
+    case = parse(
+        {
+            "name": "crowd",
+            "traffic": {"arrivals": {"kind": "poisson", "rate_rps": 1}, "surges": [crowd]},
+            "answers": {"source": "synthetic"},
+            "tiers": [
+                {
+                    "name": "only",
+                    "kind": "pool",
+                    "slots": 2,
+                    "service": {"kind": "fixed", "value_s": 0.5},
+                    "answers": {"accuracy": 0.9},
+                }
+            ],
+            "run": {"requests": 2000},
+        }
+    )
+    prediction = predict(case)
+    summary = summarise(prediction)
+    assert summary["warmup_requests"] == [0]
+    assert summary["sojourn_s_p50"]["value"] == np.median(prediction.outcomes.sojourn_s)
+    assert mser5(prediction.outcomes.sojourn_s) > 500

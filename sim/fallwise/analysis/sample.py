@@ -107,6 +107,8 @@ def warmup(prediction: Prediction) -> list[int]:
     given = prediction.scenario.run.warmup
     if given != "auto":
         return [min(given, len(run.outcomes) - 1) for run in prediction.runs]
+    if prediction.scenario.by_the_clock:
+        return [0 for _ in prediction.runs]
     return [mser5(run.outcomes.sojourn_s) for run in prediction.runs]
 
 

@@ -53,7 +53,8 @@ def summarise_stream(
     seed = scenario.run.seed if seed is None else seed
     n = scenario.run.requests if n is None else n
     given = scenario.run.warmup
-    cut = n // BATCHES if given == "auto" else min(given, n - 1)
+    usual = 0 if scenario.by_the_clock else n // BATCHES
+    cut = usual if given == "auto" else min(given, n - 1)
     parts = min(BATCHES, n - cut)
     edges = cut + (n - cut) * np.arange(parts + 1) // parts
     first = next(blocks(scenario, seed, n, min(SCORED, n)))

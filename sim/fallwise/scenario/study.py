@@ -64,7 +64,12 @@ class Assumption(Model):
 
 
 class Run(Model):
-    """How long to look. warmup `auto` cuts the start by MSER-5; a number cuts so many requests."""
+    """How long to look, and how much of the start is not measured.
+
+    warmup `auto` cuts the start by MSER-5, unless something happens at a time of the clock (hours,
+    surges, weeks, growth, profiles): that is no warm-up, and nothing is cut. A number cuts so many
+    requests.
+    """
 
     requests: Annotated[int, Field(ge=1, le=100_000_000_000)] = 100_000
     seed: Annotated[int, Field(ge=0)] = 1
@@ -127,6 +132,14 @@ class Scenario(Model):
     def frontier(self) -> int:
         """Return the index of the last tier that is no person: what frontier-only would call."""
         return max(k for k, tier in enumerate(self.tiers) if tier.kind != "human" or k == 0)
+
+    @property
+    def by_the_clock(self) -> bool:
+        """Return True where what happens depends on when: a start that differs is no warm-up."""
+        traffic = self.traffic
+        changes = traffic.week or traffic.surges or traffic.growth_per_month
+        hours = any(tier.hours for tier in self.tiers)
+        return bool(changes or hours or traffic.arrivals.kind == "profile")
 
     @property
     def cheapest(self) -> int:
