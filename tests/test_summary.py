@@ -233,8 +233,8 @@ def test_one_request_makes_a_summary() -> None:
 
 
 def test_a_crowd_at_the_beginning_is_no_warm_up() -> None:
-    # A tenth of the run at ten times the rate: MSER-5 would cut what the run is about.
-    crowd = {"from_s": 0, "to_s": 100, "factor": 10}
+    # Half a minute at ten times the rate: MSER-5 would cut what the run is about.
+    crowd = {"from_s": 0, "to_s": 30, "factor": 10}
     case = parse(
         {
             "name": "crowd",
@@ -249,11 +249,11 @@ def test_a_crowd_at_the_beginning_is_no_warm_up() -> None:
                     "answers": {"accuracy": 0.9},
                 }
             ],
-            "run": {"requests": 2000},
+            "run": {"requests": 3000},
         }
     )
     prediction = predict(case)
     summary = summarise(prediction)
     assert summary["warmup_requests"] == [0]
     assert summary["sojourn_s_p50"]["value"] == np.median(prediction.outcomes.sojourn_s)
-    assert mser5(prediction.outcomes.sojourn_s) > 500
+    assert mser5(prediction.outcomes.sojourn_s) > 200
