@@ -129,12 +129,5 @@ def plan(scenario: Scenario, seed: int | None = None) -> Plan:
     )
 
 
-def _warm(scenario: Scenario) -> Int64s:
-    cache = scenario.cache
-    if cache is None or cache.warm_keys is None:
-        return np.zeros(0, np.int64)
-    return most_popular(scenario.traffic, cache.warm_keys, cache.local)
-
-
 def _ns(value_s: float | None) -> int | None:
     return None if value_s is None else round(value_s * 1e9)

@@ -47,13 +47,6 @@ def _product(value: Any, factor: float) -> Any:
     return [x * factor for x in value] if isinstance(value, list) else value * factor
 
 
-def _timed(scenario: Scenario) -> bool:
-    """Return True where the rate follows the clock."""
-    traffic = scenario.traffic
-    pattern = isinstance(traffic.arrivals, Profile) or traffic.week or traffic.surges
-    return bool(pattern or traffic.growth_per_month)
-
-
 def peak_factor(scenario: Scenario) -> float:
     """Return the busiest rate of the arrivals over their mean; 1 where nothing follows the clock.
 

@@ -58,14 +58,7 @@ def quality_against_cost(summary: Summary, curves: Mapping[str, Curve]) -> Figur
             look = {"color": colours(summary)[name], "linestyle": dashes, "linewidth": 2}
             ax.plot(cost, quality, label=label, **look)
         _mix(ax, summary, many)
-        for point in points:
-            _draw(ax, point, many)
-        _limits(ax, top * many)
-        ax.set_xlabel(f"cost of {'a request' if many == 1 else '1,000 requests'} (US dollars)")
-        ax.set_ylabel("quality: requests answered right (%)")
-        page.legend(*ax.get_legend_handles_labels(), loc="outside lower left")
-        figure.draw_without_rendering()  # places the axes
-        _name(ax, points, many)
+        _finish(figure, page, ax, points, many, top)
     return figure
 
 
@@ -104,15 +97,20 @@ def what_was_tuned(summary: Summary) -> Figure:
             ax.plot([many * x for x in cost], [100 * x for x in quality], **look)
         baselines = {name: summary[name] for name in ("cheapest_only", "frontier_only")}
         _mix(ax, {"baselines": baselines}, many)
-        for point in points:
-            _draw(ax, point, many)
-        _limits(ax, top * many)
-        ax.set_xlabel(f"cost of {'a request' if many == 1 else '1,000 requests'} (US dollars)")
-        ax.set_ylabel("quality: requests answered right (%)")
-        page.legend(*ax.get_legend_handles_labels(), loc="outside lower left")
-        figure.draw_without_rendering()  # places the axes
-        _name(ax, points, many)
+        _finish(figure, page, ax, points, many, top)
     return figure
+
+
+def _finish(figure: Any, page: Any, ax: Any, points: list[_Point], many: int, top: float) -> None:
+    """Draw the points above the curves, name them and the axes, and put the legend below."""
+    for point in points:
+        _draw(ax, point, many)
+    _limits(ax, top * many)
+    ax.set_xlabel(f"cost of {'a request' if many == 1 else '1,000 requests'} (US dollars)")
+    ax.set_ylabel("quality: requests answered right (%)")
+    page.legend(*ax.get_legend_handles_labels(), loc="outside lower left")
+    figure.draw_without_rendering()  # places the axes
+    _name(ax, points, many)
 
 
 def _alone(found: Any) -> tuple[str, Any, Any]:
