@@ -159,7 +159,7 @@ def order_statistic(x: ArrayLike, q: float, level: float = LEVEL) -> Estimate:
     below = bdtr(rank.astype(np.float64), n, q)  # P(at most `rank` values are below the quantile)
     low = int(np.searchsorted(below, tail, "right")) + int(rank[0]) - 1
     high = int(np.searchsorted(below, 1 - tail)) + int(rank[0])
-    value = float(np.quantile(x, q))  # between two values, so a bound could be on the wrong side
+    value = _between(x, q)  # between two values, so a bound could be on the wrong side
     return Estimate(
         value,
         min(float(x[low]), value) if low >= 0 else math.nan,
@@ -175,9 +175,16 @@ def batch_quantile(
 
 
 def pooled_quantile(
-    runs: Sequence[Floats], q: float, batches: int = BATCHES, level: float = LEVEL
+    runs: Sequence[Floats],
+    q: float,
+    batches: int = BATCHES,
+    level: float = LEVEL,
+    *,
+    ascending: Floats | None = None,
 ) -> Estimate:
     """Return the q-quantile of the values of all runs, each in its order.
+
+    ascending: all of them sorted, where that has been done already.
 
     The noise of the share of values above it comes from batch means, and is read as ranks. Unlike
     the quantiles of single batches or runs, that has no bias where few values lie beyond.
@@ -187,8 +194,9 @@ def pooled_quantile(
     there = [run for run in runs if len(run)]
     if not there:
         return NOTHING
-    ascending = np.sort(np.concatenate(there))
-    value = float(np.quantile(ascending, q))
+    if ascending is None:
+        ascending = np.sort(np.concatenate(there))
+    value = _between(ascending, q)
     low, high = _bounds(ascending, q, _above(there, value, batches), level)
     return Estimate(value, min(low, value), max(high, value))  # NaN, being first, stays
 
@@ -301,6 +309,13 @@ def _above(runs: Sequence[Floats], value: float, batches: int) -> Floats:
     counts, sizes = np.array(over, np.float64), np.array(size, np.float64)
     shares: Floats = (counts - counts.sum() / sizes.sum() * sizes) / sizes.mean()
     return shares
+
+
+def _between(ascending: Floats, q: float) -> float:
+    """Return what np.quantile does, which would sort once more."""
+    at = q * (len(ascending) - 1)
+    low, high = ascending[int(at)], ascending[math.ceil(at)]
+    return float(low + (high - low) * (at % 1))
 
 
 def _bounds(ascending: Floats, q: float, above: Floats, level: float) -> tuple[float, float]:

@@ -179,8 +179,9 @@ class _Measured:
     def __init__(self, runs: list[OutcomeTable], segments: list[Any]):
         self.runs = runs
         self.segments = segments
+        self._last: tuple[str, list[Floats], Floats] | None = None
 
-    def values(self, name: str) -> list[Floats]:
+    def _values(self, name: str) -> list[Floats]:
         """Return each run's values, in the order of the arrivals."""
         if name == "sojourn":
             return [run.sojourn_s for run in self.runs]
@@ -191,14 +192,24 @@ class _Measured:
             return [run.sojourn_s[run.path == int(name[4:])] for run in self.runs]
         return [_waits(run, int(name.removeprefix("wait"))) for run in self.runs]
 
+    def _sorted(self, name: str) -> tuple[list[Floats], Floats]:
+        """Return each run's values, and those of all runs ascending; the last ones are kept."""
+        if self._last is None or self._last[0] != name:
+            values = [x for x in self._values(name) if len(x)]
+            ascending = np.concatenate([np.zeros(0), *values])
+            ascending.sort()
+            self._last = name, values, ascending
+        return self._last[1:]
+
     def quantile(self, name: str, q: float) -> Json | None:
-        values = [x for x in self.values(name) if len(x)]
-        if not enough(sum(map(len, values)), q):
+        values, ascending = self._sorted(name)
+        if not enough(len(ascending), q):
             return None
-        return pooled_quantile(values, q).dict()
+        return pooled_quantile(values, q, ascending=ascending).dict()
 
     def above(self, name: str, value_s: float) -> int:
-        return sum(int(np.count_nonzero(x > value_s)) for x in self.values(name))
+        ascending = self._sorted(name)[1]
+        return len(ascending) - int(np.searchsorted(ascending, value_s, side="right"))
 
 
 def enough(count: int, q: float) -> bool:
@@ -208,6 +219,6 @@ def enough(count: int, q: float) -> bool:
 
 def _waits(run: OutcomeTable, k: int) -> Floats:
     there = run.visit[:, k] != NOT_VISITED
-    start, finish = run.start_ns[there, k], run.finish_ns[there, k]
-    waited: Floats = (np.where(start >= 0, start, finish) - run.enter_ns[there, k]) / 1e9
+    enter, start, finish = (x[:, k][there] for x in (run.enter_ns, run.start_ns, run.finish_ns))
+    waited: Floats = (np.where(start >= 0, start, finish) - enter) / 1e9
     return waited

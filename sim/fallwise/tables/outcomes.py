@@ -159,6 +159,7 @@ class OutcomeTable(Table):
     @cached_property
     def path(self) -> Int64s:
         """(n,) the tiers visited, bit k set for tier k."""
-        bits = np.left_shift(np.int64(1), np.arange(self.tiers, dtype=np.int64))
-        path: Int64s = (self.visit != NOT_VISITED) @ bits
+        path = np.zeros(len(self), np.int64)
+        for k in range(self.tiers):
+            path += (self.visit[:, k] != NOT_VISITED) * np.int64(1 << k)
         return path
