@@ -28,7 +28,9 @@ from fallwise.tables import (
     WAITED_OUT,
     WORKED_OUT,
     Bools,
+    Float32s,
     Int8s,
+    Int32s,
     Int64s,
     OutcomeTable,
     RequestTable,
@@ -86,7 +88,9 @@ def steps(scenario: Scenario) -> list[int]:
 
 def escalated(scenario: Scenario, visit: Int8s) -> Bools:
     """Return (n,) True where the tier that a request began at did not end it."""
-    taken: Int64s = (visit[:, steps(scenario)] != NOT_VISITED).sum(axis=1)
+    taken = np.zeros(len(visit), np.int8)
+    for k in steps(scenario):
+        taken += visit[:, k] != NOT_VISITED
     return taken > 1
 
 
@@ -102,14 +106,16 @@ def tally(scenario: Scenario, requests: RequestTable, outcomes: OutcomeTable) ->
 def _stretch(scenario: Scenario, requests: RequestTable, outcomes: OutcomeTable) -> Tally:
     correct = outcomes.correct
     assert correct is not None and outcomes.cost_usd is not None
-    grade, cost = _whole(correct, "correct"), _whole(outcomes.cost_usd, "_usd")
+    grade, cost = _grades(correct), _whole(outcomes.cost_usd, "_usd")
     answered = outcomes.status == ANSWERED
     on = escalated(scenario, outcomes.visit)
     hits_cache = (outcomes.hit_tier == 0) & (scenario.cache is not None)
     sums: Tally = {
         "n": len(outcomes),
         "cost_usd": _sum(cost),
-        "router_usd": _sum(_whole(router_usd(scenario, outcomes.visit), "_usd")),
+        "router_usd": _sum(_whole(router_usd(scenario, outcomes.visit), "_usd"))
+        if scenario.router
+        else 0,
         "correct": _sum(grade),
         "answered": _count(answered),
         "escalated": _count(on),
@@ -117,11 +123,11 @@ def _stretch(scenario: Scenario, requests: RequestTable, outcomes: OutcomeTable)
     }
     for status, name in enumerate(STATUSES):
         sums[f"status.{name}"] = _count(outcomes.status == status)
-    frontier = _whole(requests.correct[:, scenario.frontier], "correct")
+    frontier = _grades(requests.correct[:, scenario.frontier])
     sent = on & (outcomes.visit[:, scenario.frontier] != NOT_VISITED)
     sums["frontier.correct"] = _sum(frontier)
     sums["frontier.sent"] = _count(sent)
-    sums["frontier.sent_correct"] = _sum(frontier[sent])
+    sums["frontier.sent_correct"] = _sum(frontier * sent)
     sums |= _segments(scenario, requests, outcomes, grade, on)
     sums |= _risk(scenario, requests, outcomes, grade)
     for k in range(outcomes.tiers):
@@ -143,24 +149,23 @@ def _stretch(scenario: Scenario, requests: RequestTable, outcomes: OutcomeTable)
     for bits in np.flatnonzero(np.bincount(path)).tolist():
         taken = path == bits
         sums[f"path{bits}.n"] = _count(taken)
-        sums[f"path{bits}.cost_usd"] = _sum(cost[taken])
-        sums[f"path{bits}.correct"] = _sum(grade[taken])
+        sums[f"path{bits}.cost_usd"] = _sum(cost * taken)
+        sums[f"path{bits}.correct"] = _sum(grade * taken)
     return sums
 
 
 def _segments(
-    scenario: Scenario, requests: RequestTable, outcomes: OutcomeTable, grade: Int64s, on: Bools
+    scenario: Scenario, requests: RequestTable, outcomes: OutcomeTable, grade: Int32s, on: Bools
 ) -> Tally:
     """Return the sums of each segment, where there are several."""
     sums: Tally = {}
     for j in range(len(scenario.traffic.segments)) if len(scenario.traffic.segments) > 1 else ():
         mine = requests.segment == j
-        ends = outcomes.status[mine]
         sums[f"segment{j}.n"] = _count(mine)
-        sums[f"segment{j}.correct"] = _sum(grade[mine])
-        sums[f"segment{j}.escalated"] = _count(on[mine])
-        sums[f"segment{j}.answered"] = _count(ends == ANSWERED)
-        sums[f"segment{j}.shed"] = _count(ends == SHED)
+        sums[f"segment{j}.correct"] = _sum(grade * mine)
+        sums[f"segment{j}.escalated"] = _count(on & mine)
+        sums[f"segment{j}.answered"] = _count((outcomes.status == ANSWERED) & mine)
+        sums[f"segment{j}.shed"] = _count((outcomes.status == SHED) & mine)
     return sums
 
 
@@ -177,57 +182,65 @@ def checked(scenario: Scenario) -> list[bool]:
 
 
 def _risk(
-    scenario: Scenario, requests: RequestTable, outcomes: OutcomeTable, grade: Int64s
+    scenario: Scenario, requests: RequestTable, outcomes: OutcomeTable, grade: Int32s
 ) -> Tally:
     """Return how much was shipped wrong, and how much of it had passed all checks of its tier.
 
     A cached answer counts at the tier that made it; a false hit is the cache's fault, not a tier's.
     """
     stakes = np.array([segment.wrong_answer_usd for segment in scenario.traffic.segments])
-    wrong = np.where(outcomes.status == ANSWERED, (1 << 24) - grade, 0)
-    lost = np.zeros_like(wrong)
+    wrong = ((1 << 24) - grade) * (outcomes.status == ANSWERED)
+    lost = None
     if stakes.any():
         lost = _whole(wrong * UNITS["correct"] * stakes[requests.segment], "_usd")
-    own = np.where((outcomes.hit_tier != outcomes.answer_tier) & requests.false_hit, 0, 1)
-    passed = np.append(checked(scenario), False)[outcomes.answer_tier] * own
+    own = (outcomes.hit_tier == outcomes.answer_tier) | ~requests.false_hit
+    made = {
+        k: (outcomes.answer_tier == k) & own for k in np.flatnonzero(checked(scenario)).tolist()
+    }
+    passed = np.zeros(len(wrong), np.bool_)
+    for mine in made.values():
+        passed |= mine
 
-    def sums(name: str, mine: Any) -> Tally:
+    def sums(name: str, mine: Bools | bool) -> Tally:
+        both = passed & mine
         return {
             f"{name}incorrect": _sum(wrong * mine),
-            f"{name}stakes_usd": _sum(lost * mine),
-            f"{name}passed_incorrect": _sum(wrong * passed * mine),
-            f"{name}passed_usd": _sum(lost * passed * mine),
+            f"{name}stakes_usd": 0 if lost is None else _sum(lost * mine),
+            f"{name}passed_incorrect": _sum(wrong * both),
+            f"{name}passed_usd": 0 if lost is None else _sum(lost * both),
         }
 
-    found = sums("", 1)
-    for k in np.flatnonzero(checked(scenario)).tolist():
-        found |= sums(f"made{k}.", (outcomes.answer_tier == k) * own)
+    found = sums("", True)
+    for k, mine in made.items():
+        found |= sums(f"made{k}.", mine)
     for j in range(len(stakes)) if len(stakes) > 1 else ():
         found |= sums(f"segment{j}.", requests.segment == j)
     return found
 
 
-def _tier(requests: RequestTable, outcomes: OutcomeTable, grade: Int64s, k: int) -> Tally:
-    visit, start, finish = (
-        x[:, k] for x in (outcomes.visit, outcomes.start_ns, outcomes.finish_ns)
+def _tier(requests: RequestTable, outcomes: OutcomeTable, grade: Int32s, k: int) -> Tally:
+    visit, score = outcomes.visit[:, k], requests.score[:, k]
+    enter, start, finish = (
+        x[:, k] for x in (outcomes.enter_ns, outcomes.start_ns, outcomes.finish_ns)
     )
     there, hit, served = visit != NOT_VISITED, outcomes.hit_tier == k, start >= 0
     wrong = hit & (grade < 1 << 23)
     assert outcomes.visit_cost_usd is not None
+    # Where nobody came, enter and finish are both -1. Who was not served waited all the time.
+    stay, service = _sum(finish - enter), _sum((finish - start) * served)
     return {
         "visits": _count(there),
         "hits": _count(hit),
         "served": _count(served),
-        # Where nobody came, enter and finish are both -1.
-        "wait_s": _sum(np.where(served, start, finish) - outcomes.enter_ns[:, k]),
-        "service_s": _sum((finish - start) * served),
+        "wait_s": stay - service,
+        "service_s": service,
         "busy_s": _sum(outcomes.busy_ns[:, k]),
         "work_s": _sum(requests.service_ns[:, k] * there),
         "cost_usd": _sum(_whole(outcomes.visit_cost_usd[:, k], "_usd")),
-        "correct": _sum(grade[hit]),
+        "correct": _sum(grade * hit),
         "wrong": _count(wrong),
-        "wrong_but_sure": _count(requests.score[wrong, k] > SURE),
-        "no_probability": _count((requests.score[hit, k] < 0) | (requests.score[hit, k] > 1)),
+        "wrong_but_sure": _count(wrong & (score > SURE)),
+        "no_probability": _count(hit & ((score < 0) | (score > 1))),
         "timeouts": _count((visit == WAITED_OUT) | (visit == WORKED_OUT)),
         "abandoned": _count(visit == ABANDONED),
         "turned_away": _count(visit == TURNED_AWAY),
@@ -243,8 +256,14 @@ def _whole(values: Any, end: str) -> Int64s:
     return whole
 
 
-def _sum(whole: Int64s) -> int:
+def _grades(values: Float32s) -> Int32s:
+    """Return grades in steps of UNITS["correct"], to which a float32 is scaled exactly."""
+    whole: Int32s = np.rint(values * np.float32(1 << 24)).astype(np.int32)
+    return whole
+
+
+def _sum(whole: Int64s | Int32s) -> int:
     """Return the exact sum, also where it does not fit into 64 bits."""
-    if whole.size and int(np.abs(whole).max()) * whole.size >= 1 << 63:
+    if whole.size and max(int(whole.max()), -int(whole.min())) * whole.size >= 1 << 63:
         return (int((whole >> 31).sum()) << 31) + int((whole & ((1 << 31) - 1)).sum())
     return int(whole.sum())
