@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 from analysis_cascades import scenario, tier
 from fallwise.analysis.predict import predict
-from fallwise.analysis.sample import enough, held_ns
+from fallwise.analysis.sample import NEIGHBOURS, enough, held_ns
 from fallwise.analysis.tally import STRETCH, add, escalated, rows, tally
 from fallwise.draw import stream
 
@@ -22,7 +22,17 @@ def test_held_time_is_the_overlap_with_each_window() -> None:
         sum(max(0, min(high, s + b) - max(low, s)) for s, b in zip(start, busy, strict=True))
         for low, high in pairwise(times)
     ]
-    np.testing.assert_allclose(held_ns(start, busy, times), expected, atol=1e-6)
+    assert held_ns(start, busy, times) == expected
+
+
+def test_held_time_of_many_rows_in_order() -> None:
+    # A server that never rests, each request for 10 ns, but for every third, which nobody served.
+    n = 3 * NEIGHBOURS
+    served = np.arange(n) % 3 > 0
+    start = np.where(served, 10 * (np.cumsum(served) - 1), -1)
+    times = np.array([5, 15, 100_000, 150_000, 10 * n])
+    ends = np.minimum(times, 10 * served.sum())
+    assert held_ns(start, 10 * served, times) == np.diff(ends).tolist()
 
 
 def test_sums_do_not_depend_on_order_or_on_the_cut() -> None:

@@ -21,9 +21,9 @@ from fallwise.analysis.intervals import (
 )
 from fallwise.analysis.money import unit_usd_per_s, units_mean
 from fallwise.analysis.predict import Prediction
-from fallwise.analysis.tally import Tally, add, in_units, rows, tally
+from fallwise.analysis.tally import Tally, add, exact_sum, in_units, rows, tally
 from fallwise.scenario import Scenario
-from fallwise.tables import NOT_VISITED, Floats, Int64s, OutcomeTable
+from fallwise.tables import LONGEST_NS, NOT_VISITED, Floats, Int64s, OutcomeTable
 
 __all__ = [
     "FEWEST_BEYOND",
@@ -41,6 +41,10 @@ Json = dict[str, float | None]
 
 FEWEST_BEYOND: Final = 10
 """So many values must lie beyond a tail quantile before it is printed."""
+
+
+NEIGHBOURS: Final = 1 << 14
+"""Rows whose servers are looked at together."""
 
 
 class Times(Protocol):
@@ -145,32 +149,31 @@ def _batches(run: Prediction, at: list[int]) -> list[Tally]:
     clock = {
         f"tier{k}.held_s": held_ns(outcomes.start_ns[:, k], outcomes.busy_ns[:, k], times)
         for k in range(outcomes.tiers)
-    } | {"gap_s": np.diff(times)}
+    } | {"gap_s": np.diff(times).tolist()}
     return [
         tally(run.scenario, rows(requests, at[b], at[b + 1]), rows(outcomes, at[b], at[b + 1]))
-        | {name: int(values[b]) for name, values in clock.items()}
+        | {name: values[b] for name, values in clock.items()}
         for b in range(len(at) - 1)
     ]
 
 
-def held_ns(start_ns: Int64s, busy_ns: Int64s, times_ns: Int64s) -> Floats:
-    """Return (m - 1,) server-nanoseconds that were held between each two of m ascending times.
+def held_ns(start_ns: Int64s, busy_ns: Int64s, times_ns: Int64s) -> list[int]:
+    """Return the server-nanoseconds that were held between each two of m ascending times.
 
     start_ns (n,) is -1 where no server started; busy_ns (n,) is how long one was held.
     """
-    served = busy_ns > 0
-    start_ns = start_ns[served]
-
-    def passed(since_ns: Int64s) -> Floats:
-        """Return (m,) at each time, how long all the moments before it are past."""
-        first = np.searchsorted(times_ns, since_ns)
-        count, total = (
-            np.cumsum(np.bincount(first, weights, len(times_ns) + 1))[:-1]
-            for weights in (None, since_ns - times_ns[0])
-        )
-        return np.asarray(count * (times_ns - times_ns[0]) - total, np.float64)
-
-    return np.diff(passed(start_ns) - passed(start_ns + busy_ns[served]))
+    held = [0] * (len(times_ns) - 1)
+    for i in range(0, len(start_ns), NEIGHBOURS):
+        start, busy = start_ns[i : i + NEIGHBOURS], busy_ns[i : i + NEIGHBOURS]
+        end, nobody = start + busy, busy == 0
+        begins, ends = (start + nobody * LONGEST_NS).min(), end.max()
+        first = max(0, int(np.searchsorted(times_ns, begins, side="right")) - 1)
+        last = min(len(held), int(np.searchsorted(times_ns, ends)))
+        for b in range(first, last):
+            low, high = times_ns[b : b + 2]
+            whole = low <= begins and ends <= high  # As with most, since they are neighbours.
+            held[b] += exact_sum(busy if whole else end.clip(low, high) - start.clip(low, high))
+    return held
 
 
 class _Measured:

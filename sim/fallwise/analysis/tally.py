@@ -43,6 +43,7 @@ __all__ = [
     "add",
     "checked",
     "escalated",
+    "exact_sum",
     "in_units",
     "rows",
     "steps",
@@ -112,11 +113,11 @@ def _stretch(scenario: Scenario, requests: RequestTable, outcomes: OutcomeTable)
     hits_cache = (outcomes.hit_tier == 0) & (scenario.cache is not None)
     sums: Tally = {
         "n": len(outcomes),
-        "cost_usd": _sum(cost),
-        "router_usd": _sum(_whole(router_usd(scenario, outcomes.visit), "_usd"))
+        "cost_usd": exact_sum(cost),
+        "router_usd": exact_sum(_whole(router_usd(scenario, outcomes.visit), "_usd"))
         if scenario.router
         else 0,
-        "correct": _sum(grade),
+        "correct": exact_sum(grade),
         "answered": _count(answered),
         "escalated": _count(on),
         "false_hits": _count(hits_cache & requests.false_hit),
@@ -125,9 +126,9 @@ def _stretch(scenario: Scenario, requests: RequestTable, outcomes: OutcomeTable)
         sums[f"status.{name}"] = _count(outcomes.status == status)
     frontier = _grades(requests.correct[:, scenario.frontier])
     sent = on & (outcomes.visit[:, scenario.frontier] != NOT_VISITED)
-    sums["frontier.correct"] = _sum(frontier)
+    sums["frontier.correct"] = exact_sum(frontier)
     sums["frontier.sent"] = _count(sent)
-    sums["frontier.sent_correct"] = _sum(frontier * sent)
+    sums["frontier.sent_correct"] = exact_sum(frontier * sent)
     sums |= _segments(scenario, requests, outcomes, grade, on)
     sums |= _risk(scenario, requests, outcomes, grade)
     for k in range(outcomes.tiers):
@@ -137,9 +138,9 @@ def _stretch(scenario: Scenario, requests: RequestTable, outcomes: OutcomeTable)
             slots = scenario.tiers[k].slots or 1
             work_s = law.seconds(requests.prompt_tokens, requests.output_tokens[:, k], slots)
             there = outcomes.visit[:, k] != NOT_VISITED
-            sums[f"tier{k}.work_s"] = _sum(_whole(work_s[there], "_s"))
+            sums[f"tier{k}.work_s"] = exact_sum(_whole(work_s[there], "_s"))
         if outcomes.rented_ns is not None:
-            sums[f"tier{k}.rented_s"] = _sum(outcomes.rented_ns[:, k])
+            sums[f"tier{k}.rented_s"] = exact_sum(outcomes.rented_ns[:, k])
         if scenario.tiers[k].failures is not None:
             sums[f"tier{k}.lost"] = _count(outcomes.visit[:, k] == ERRORED)
         if scenario.tiers[k].hours is not None:
@@ -149,8 +150,8 @@ def _stretch(scenario: Scenario, requests: RequestTable, outcomes: OutcomeTable)
     for bits in np.flatnonzero(np.bincount(path)).tolist():
         taken = path == bits
         sums[f"path{bits}.n"] = _count(taken)
-        sums[f"path{bits}.cost_usd"] = _sum(cost * taken)
-        sums[f"path{bits}.correct"] = _sum(grade * taken)
+        sums[f"path{bits}.cost_usd"] = exact_sum(cost * taken)
+        sums[f"path{bits}.correct"] = exact_sum(grade * taken)
     return sums
 
 
@@ -162,7 +163,7 @@ def _segments(
     for j in range(len(scenario.traffic.segments)) if len(scenario.traffic.segments) > 1 else ():
         mine = requests.segment == j
         sums[f"segment{j}.n"] = _count(mine)
-        sums[f"segment{j}.correct"] = _sum(grade * mine)
+        sums[f"segment{j}.correct"] = exact_sum(grade * mine)
         sums[f"segment{j}.escalated"] = _count(on & mine)
         sums[f"segment{j}.answered"] = _count((outcomes.status == ANSWERED) & mine)
         sums[f"segment{j}.shed"] = _count((outcomes.status == SHED) & mine)
@@ -204,10 +205,10 @@ def _risk(
     def sums(name: str, mine: Bools | bool) -> Tally:
         both = passed & mine
         return {
-            f"{name}incorrect": _sum(wrong * mine),
-            f"{name}stakes_usd": 0 if lost is None else _sum(lost * mine),
-            f"{name}passed_incorrect": _sum(wrong * both),
-            f"{name}passed_usd": 0 if lost is None else _sum(lost * both),
+            f"{name}incorrect": exact_sum(wrong * mine),
+            f"{name}stakes_usd": 0 if lost is None else exact_sum(lost * mine),
+            f"{name}passed_incorrect": exact_sum(wrong * both),
+            f"{name}passed_usd": 0 if lost is None else exact_sum(lost * both),
         }
 
     found = sums("", True)
@@ -227,17 +228,17 @@ def _tier(requests: RequestTable, outcomes: OutcomeTable, grade: Int32s, k: int)
     wrong = hit & (grade < 1 << 23)
     assert outcomes.visit_cost_usd is not None
     # Where nobody came, enter and finish are both -1. Who was not served waited all the time.
-    stay, service = _sum(finish - enter), _sum((finish - start) * served)
+    stay, service = exact_sum(finish - enter), exact_sum((finish - start) * served)
     return {
         "visits": _count(there),
         "hits": _count(hit),
         "served": _count(served),
         "wait_s": stay - service,
         "service_s": service,
-        "busy_s": _sum(outcomes.busy_ns[:, k]),
-        "work_s": _sum(requests.service_ns[:, k] * there),
-        "cost_usd": _sum(_whole(outcomes.visit_cost_usd[:, k], "_usd")),
-        "correct": _sum(grade * hit),
+        "busy_s": exact_sum(outcomes.busy_ns[:, k]),
+        "work_s": exact_sum(requests.service_ns[:, k] * there),
+        "cost_usd": exact_sum(_whole(outcomes.visit_cost_usd[:, k], "_usd")),
+        "correct": exact_sum(grade * hit),
         "wrong": _count(wrong),
         "wrong_but_sure": _count(wrong & (score > SURE)),
         "no_probability": _count(hit & ((score < 0) | (score > 1))),
@@ -262,8 +263,8 @@ def _grades(values: Float32s) -> Int32s:
     return whole
 
 
-def _sum(whole: Int64s | Int32s) -> int:
-    """Return the exact sum, also where it does not fit into 64 bits."""
+def exact_sum(whole: Int64s | Int32s) -> int:
+    """Return the sum, exact also where it does not fit into 64 bits."""
     if whole.size and max(int(whole.max()), -int(whole.min())) * whole.size >= 1 << 63:
         return (int((whole >> 31).sum()) << 31) + int((whole & ((1 << 31) - 1)).sum())
     return int(whole.sum())

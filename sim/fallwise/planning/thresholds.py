@@ -175,7 +175,7 @@ class Thresholds:
         for x, cut in rows:
             ends = x.arrival_ns[np.array([cut - 1, len(x) - 1])]
             ends[0] = ends[0] if cut else 0
-            held += float(held_ns(x.start_ns[:, k], x.busy_ns[:, k], ends).sum())
+            held += sum(held_ns(x.start_ns[:, k], x.busy_ns[:, k], ends))
             if spec.elastic and x.rented_ns is not None:
                 there += float(x.rented_ns[cut:, k].sum()) * (spec.slots or 1)
             else:
