@@ -95,7 +95,7 @@ def auroc(score: Any, correct: Any) -> float | None:
     n, positive = len(score), int(right.sum())
     if positive in (0, n):
         return None
-    values, inverse, count = np.unique(score, return_inverse=True, return_counts=True)
+    _, inverse, count = np.unique(score, return_inverse=True, return_counts=True)
     midrank = np.cumsum(count) - (count - 1) / 2
-    ranks = float(np.bincount(inverse[right], minlength=len(values)) @ midrank)
+    ranks = float(midrank.take(inverse.compress(right)).sum())
     return (ranks - positive * (positive + 1) / 2) / (positive * (n - positive))

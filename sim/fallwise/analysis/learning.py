@@ -27,7 +27,7 @@ PARTS: Final = 16
 FEWEST: Final = 100
 """Requests in the first part."""
 BATCHES: Final = 10
-WINDOWS_S: Final = (1.0, 10.0, 60.0, 300.0, 3600.0)
+WINDOWS_S: Final = (1, 10, 60, 300, 3600)
 FEWEST_WINDOWS: Final = 10
 ENOUGH_WINDOWS: Final = 30
 """So many windows are needed before a dispersion is worth a sentence."""
@@ -89,22 +89,24 @@ def arrivals_of(arrival_ns: Int64s) -> Json:
     the one before, gap_s_least the shortest gap beside none at all. Null where there are too few.
     """
     gaps = np.diff(arrival_ns)
-    span_s = float(arrival_ns[-1]) / 1e9
-    found = []
-    for window_s in WINDOWS_S:
-        windows = int(span_s // window_s)
-        if windows >= FEWEST_WINDOWS:
-            counts = np.bincount((arrival_ns // round(window_s * 1e9)), minlength=windows)
-            counts = counts[:windows]
-            index = float(counts.var(ddof=1) / counts.mean())
-            found.append({"window_s": window_s, "windows": windows, "dispersion": index})
-    apart = gaps[gaps > 0]
+    apart = gaps if gaps.all() else gaps[gaps > 0]
     return {
         "gap_cv": float(gaps.std() / gaps.mean()) if len(apart) > 1 else None,
-        "same_instant_share": float((gaps == 0).mean()) if len(gaps) else None,
+        "same_instant_share": 1 - len(apart) / len(gaps) if len(gaps) else None,
         "gap_s_least": float(apart.min()) / 1e9 if len(apart) else None,
-        "dispersion": found,
+        "dispersion": list(_dispersion(arrival_ns)),
     }
+
+
+def _dispersion(arrival_ns: Int64s) -> Iterator[Json]:
+    """Yield the index of dispersion by window, of the windows that the run has enough of."""
+    seconds = np.bincount(arrival_ns // 1_000_000_000)
+    for window_s in WINDOWS_S:
+        windows = int(arrival_ns[-1]) // (window_s * 1_000_000_000)
+        if windows >= FEWEST_WINDOWS:
+            counts = seconds[: windows * window_s].reshape(windows, window_s).sum(axis=1)
+            index = float(counts.var(ddof=1) / counts.mean())
+            yield {"window_s": float(window_s), "windows": windows, "dispersion": index}
 
 
 def changes(scenario: Scenario, summary: Mapping[str, Any]) -> Iterator[str]:
