@@ -52,8 +52,9 @@ def reliability(
     if equal == "width":
         group = np.clip((score * bins).astype(np.int64), 0, bins - 1)
     else:
-        inner = np.quantile(score, np.arange(1, bins) / bins, method="higher") if len(score) else []
-        group = np.searchsorted(np.unique(inner), score, side="right")
+        at = np.ceil(np.arange(1, bins) / bins * (len(score) - 1)).astype(np.int64)
+        inner = np.unique(np.sort(score)[at] if len(score) else score)
+        group = np.searchsorted(inner, score, side="right")
     count = np.bincount(group, minlength=bins)
     there = count > 0
     m = count[there]

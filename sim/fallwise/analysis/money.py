@@ -102,7 +102,7 @@ def visit_costs(
         paid = answered | (ends == (WORKED_OUT if tier.kind != "cache" else MISSED))
         if tier.kind != "cache" and not tier.bill_timeouts:
             paid = answered
-        cost[:, k] = np.where(paid, call_usd(tier, requests, k), 0.0)
+        np.multiply(paid, call_usd(tier, requests, k), out=cost[:, k])
         if tier.verifier is not None and tier.verifier.usd_per_request:
             cost[:, k] += (answered & decisions.verify[:, k]) * tier.verifier.usd_per_request
     return cost

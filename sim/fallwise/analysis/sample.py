@@ -23,7 +23,7 @@ from fallwise.analysis.money import unit_usd_per_s, units_mean
 from fallwise.analysis.predict import Prediction
 from fallwise.analysis.tally import Tally, add, exact_sum, in_units, rows, tally
 from fallwise.scenario import Scenario
-from fallwise.tables import LONGEST_NS, NOT_VISITED, Floats, Int64s, OutcomeTable
+from fallwise.tables import LONGEST_NS, NOT_VISITED, Floats, Int64s, OutcomeTable, seconds
 
 __all__ = [
     "FEWEST_BEYOND",
@@ -219,9 +219,9 @@ def enough(count: int, q: float) -> bool:
 
 
 def _waits(run: OutcomeTable, k: int) -> Floats:
+    enter, start, finish = (x[:, k] for x in (run.enter_ns, run.start_ns, run.finish_ns))
     there = run.visit[:, k] != NOT_VISITED
-    enter, start, finish = (
-        x[:, k].compress(there) for x in (run.enter_ns, run.start_ns, run.finish_ns)
-    )
-    waited: Floats = (np.where(start >= 0, start, finish) - enter) / 1e9
-    return waited
+    if not there.all():
+        enter, start, finish = (x.compress(there) for x in (enter, start, finish))
+    served = start >= 0
+    return seconds((start if served.all() else np.where(served, start, finish)) - enter)

@@ -29,14 +29,27 @@ def settle(
     """
     visit_cost_usd = visit_costs(scenario, requests, decisions, outcomes.visit)
     if grade is None:
-        row, tier = np.maximum(outcomes.answer_of, 0), np.maximum(outcomes.answer_tier, 0)
-        grade = requests.correct[row, tier]
-    right = np.where(outcomes.status == ANSWERED, grade, np.float32(0))
+        grade = _grades(scenario, requests, outcomes)
+    right = grade * (outcomes.status == ANSWERED)
     if scenario.cache:
         right[(outcomes.hit_tier == 0) & requests.false_hit] = 0
+    cost_usd = visit_cost_usd.sum(axis=1)
+    if scenario.router:
+        cost_usd += router_usd(scenario, outcomes.visit)
     return replace(
         outcomes,
         visit_cost_usd=visit_cost_usd,
-        cost_usd=visit_cost_usd.sum(axis=1) + router_usd(scenario, outcomes.visit),
+        cost_usd=cost_usd,
         correct=right,
     )
+
+
+def _grades(scenario: Scenario, requests: RequestTable, outcomes: OutcomeTable) -> Float32s:
+    """Return (n,) what `correct` says of the answers in the rows that they were made for."""
+    tier = outcomes.answer_tier
+    if scenario.cache:
+        return requests.correct[np.maximum(outcomes.answer_of, 0), np.maximum(tier, 0)]
+    grade = np.zeros(len(outcomes), np.float32)  # Without a cache, that is each request's own row.
+    for k in range(outcomes.tiers):
+        grade += requests.correct[:, k] * (tier == k)
+    return grade
