@@ -77,12 +77,12 @@ def call_usd(tier: Tier, requests: RequestTable, k: int) -> Floats:
     """
     if tier.usd_column is not None and requests.call_usd is not None:
         return requests.call_usd[:, k]
-    price = np.full(len(requests), tier.usd_per_request)
+    price: Floats = np.broadcast_to(np.float64(tier.usd_per_request), len(requests))
     if tier.prompt_usd_per_mtok:
         sent = tier.prompt_tokens(requests.prompt_tokens)
-        price += sent * (tier.prompt_usd_per_mtok / 1e6)
+        price = price + sent * (tier.prompt_usd_per_mtok / 1e6)
     if tier.output_usd_per_mtok:
-        price += requests.output_tokens[:, k] * (tier.output_usd_per_mtok / 1e6)
+        price = price + requests.output_tokens[:, k] * (tier.output_usd_per_mtok / 1e6)
     return price
 
 

@@ -200,7 +200,9 @@ class _Measured:
         """Return each run's values, and those of all runs ascending; the last ones are kept."""
         if self._last is None or self._last[0] != name:
             values = [x for x in self._values(name) if len(x)]
-            self._last = name, values, np.sort(np.concatenate([np.zeros(0), *values]))
+            ascending = np.concatenate([np.zeros(0), *values])
+            ascending.sort()
+            self._last = name, values, ascending
         return self._last[1:]
 
     def quantile(self, name: str, q: float) -> Json | None:

@@ -92,11 +92,11 @@ class Answers:
             right = latent.right(who, shock, difficulty)
         name = f"score:{tier.name}"
         score = latent.score(who, answers, asked.questions, name, shock, difficulty)
-        answer = np.where(right, 0, k + 1)
+        answer = ~right * np.int32(k + 1)
         if k in self.compared:
             wrong = asked.questions.uniform(f"answer:{tier.name}") * answers.wrong_choices
-            answer = np.where(right, 0, 1 + wrong.astype(np.int32))
-        return Given(right.astype(np.float32), score, answer.astype(np.int32))
+            answer = ~right * (1 + wrong.astype(np.int32))
+        return Given(right.astype(np.float32), score, answer)
 
     def _replayed(self, k: int, tier: Tier, asked: Asked) -> Given:
         replay, model, query = self.replay, model_of(tier), asked.query

@@ -91,7 +91,8 @@ def nanoseconds(values_s: Floats, key: Key) -> Int64s:
         worst = float(values_s.min() if values_s.min() < 0 else values_s.max())
         rule = "draws a time that is negative or longer than 36 years"
         raise ScenarioError(Problem(rule, "give times of this world", key, worst))
-    return np.rint(values_s * 1e9).astype(np.int64)
+    values_ns = values_s * 1e9
+    return np.rint(values_ns, out=values_ns).astype(np.int64)
 
 
 def tokens(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fallwise import __version__
 from fallwise.draw.answers import Answers, Given, column_of
@@ -21,7 +22,7 @@ from fallwise.errors import Problem, ScenarioError
 from fallwise.scenario import Scenario, Tier
 from fallwise.scenario.laws import Batching, FixedTokens, FromTable, FromTokens, FromTrace, Law
 from fallwise.scenario.traffic import Trace
-from fallwise.tables import NEVER_NS, Floats, Int32s, Int64s, Provenance, RequestTable
+from fallwise.tables import NEVER_NS, Floats, Int16s, Int32s, Int64s, Provenance, RequestTable
 
 __all__ = ["blocks", "draw", "questions", "table_of"]
 
@@ -32,7 +33,8 @@ Tokens = tuple[Int32s, Int32s]
 def draw(scenario: Scenario, seed: int | None = None, n: int | None = None) -> RequestTable:
     """Return n requests of a scenario, by default those of its `run`; `each_once` may end early."""
     n = scenario.run.requests if n is None else n
-    return next(blocks(scenario, scenario.run.seed if seed is None else seed, n, n))
+    seed = scenario.run.seed if seed is None else seed
+    return next(blocks(scenario, seed, n, n))
 
 
 def blocks(scenario: Scenario, seed: int, n: int, block: int) -> Iterator[RequestTable]:
@@ -103,7 +105,7 @@ class _Source:
             arrival_ns=arrival_ns,
             segment=asked.segment,
             key=asked.questions.key,
-            local=home[asked.segment],
+            local=_by_segment(home, asked.segment),
             prompt_tokens=prompt_tokens,
             output_tokens=output_tokens,
             service_ns=self._service_ns(asked, (output_tokens, prompt_tokens)),
@@ -118,11 +120,12 @@ class _Source:
 
     def _answer_columns(self, asked: Asked, given: list[Given | None]) -> dict[str, Any]:
         shape = (len(asked), len(given))
-        score, answer = np.ones(shape, order="F"), np.zeros(shape, np.int32, "F")
+        score, answer = np.empty(shape, order="F"), np.zeros(shape, np.int32, "F")
         correct, passes = np.zeros(shape, np.float32, "F"), np.ones(shape, np.bool_, "F")
         for k, tier in enumerate(self.scenario.tiers):
             it = given[k]
             if it is None:
+                score[:, k] = 1
                 continue
             score[:, k], answer[:, k], correct[:, k] = it.score, it.answer, it.correct
             if tier.verifier is not None:
@@ -221,7 +224,7 @@ class _Source:
         tiers = self.scenario.tiers
         first = next((t for t in tiers if model_of(t) is not None), tiers[-1])
         laws = [s.prompt_tokens for s in self.scenario.traffic.segments]
-        return _whole(self._tokens("prompt_tokens", laws, first, asked, None))
+        return self._tokens("prompt_tokens", laws, first, asked, [])
 
     def _output_tokens(self, asked: Asked) -> Int32s:
         tiers = self.scenario.tiers
@@ -230,15 +233,20 @@ class _Source:
         z: list[Floats] = []
         for k, tier in enumerate(tiers):
             if tier.kind != "cache":
-                base = self._tokens("output_tokens", laws, tier, asked, z)
-                found[:, k] = _whole(base * tier.output_token_factor)
+                factor = tier.output_token_factor
+                found[:, k] = self._tokens("output_tokens", laws, tier, asked, z, factor)
         return found
 
     def _tokens(
-        self, name: str, laws: list[Any], tier: Tier, asked: Asked, drawn: list[Floats] | None
-    ) -> Floats:
+        self,
+        name: str,
+        laws: list[Any],
+        tier: Tier,
+        asked: Asked,
+        drawn: list[Floats],
+        factor: float = 1.0,
+    ) -> Int32s:
         """Return (n,) tokens for one tier; drawn keeps the normal deviates that tiers share."""
-        drawn = [] if drawn is None else drawn
 
         def normal() -> Floats:
             if not drawn:
@@ -258,8 +266,14 @@ class _Source:
             return column_of(self.replay, tier, law.column, asked, key)
 
         if all(isinstance(law, FixedTokens) for law in laws):
-            return np.array([float(law.tokens) for law in laws])[asked.segment]
-        return tokens(laws, asked.segment, normal, column)
+            each = _whole(np.array([float(law.tokens) for law in laws]) * factor)
+            return _by_segment(each, asked.segment)
+        return _whole(tokens(laws, asked.segment, normal, column) * factor)
+
+
+def _by_segment(each: NDArray[Any], segment: Int16s) -> NDArray[Any]:
+    """Return (n,) the entry of each request's segment."""
+    return np.full(len(segment), each[0]) if len(each) == 1 else each.take(segment)
 
 
 def _whole(values: Floats) -> Int32s:
