@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fallwise.analysis.baselines import alone
 from fallwise.analysis.money import SECONDS_PER_MONTH
 from fallwise.analysis.predict import predict
 from fallwise.planning.breakeven import breakeven
@@ -159,6 +160,30 @@ def test_a_replica_that_is_down_is_paid_for_and_does_no_work() -> None:
     # A call that is cut off by a failure is made again nowhere: its work came in all the same.
     share = fails["requests_per_month"] / never["requests_per_month"]
     assert share == pytest.approx(0.75, rel=0.01)
+
+
+def test_an_autoscaled_pool_is_paid_for_as_runs_at_less_and_more_traffic_rented_it() -> None:
+    # 2 requests a second of 0.5 s, all of them the frontier's: 1 server's worth of work.
+    scale = {"min_replicas": 2, "max_replicas": 20, "target_utilisation": 0.5, "interval_s": 1.0}
+    scale |= {"cold_start_s": 0.0, "scale_down_after_s": 0.0}
+    big = {"kind": "pool", "replica_usd_per_hour": 3600, "usd_per_request": 0}
+    big |= {"service": {"kind": "fixed", "value_s": 0.5}, "autoscale": scale}
+    case = override(cascade(big), {"run.requests": 40_000})
+    (theirs,) = breakeven(predict(case))["sides"]["frontier_only"]["rented"]
+    (least, quarter, own, four) = theirs["follows"]
+    assert least == [0.0, 2.0]
+    # Looked at every second: twice as many replicas as were in service, and at least two.
+    for (work, units), traffic in ((quarter, 0.25), (own, 1.0), (four, 4.0)):
+        seen = predict(override(case, {"traffic.arrivals.rate_rps": 2 * traffic}))
+        run = alone(seen, 1).outcomes
+        assert run.rented_ns is not None
+        assert work == pytest.approx(traffic, rel=0.03)
+        assert units == pytest.approx(run.rented_ns[:, 1].sum() / run.arrival_ns[-1], rel=0.03)
+    # Four servers' worth of work, twice as many replicas, and those that finish what they have:
+    # eight and some more, of at most twenty.
+    assert 8.0 <= four[1] <= 9.0
+    # A unit's worth of work is what keeps it busy all the time.
+    assert theirs["requests_per_month"] == pytest.approx(2 * SECONDS_PER_MONTH, rel=0.01)
 
 
 def test_a_cache_is_one_rented_server_at_any_volume() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -73,6 +74,17 @@ def test_a_replica_more_moves_no_old_failure() -> None:
     for old, new in zip(few, many, strict=True):
         assert (old[0] == new[0, :2]).all()
     assert (up_and_down(tiers, [2], 8)[0] != few[0]).any()
+
+
+def test_a_recording_without_what_was_rented_is_charged_for_all_and_says_so() -> None:
+    known = predict(pool(autoscale=SCALE), n=2000)
+    bare = replace(known, outcomes=replace(known.outcomes, rented_ns=None))
+    words = "What the autoscaler of gpu rented was not recorded: all 4 replicas"
+    for case, said in ((known, False), (bare, True)):
+        summary = summarise(case, baselines=False)
+        assert any(x.startswith(words) for x in summary["findings"]) is said
+        # A dollar a replica and second, and half a request a second.
+        assert (summary["cost_usd_mean"]["value"] > 7.5) is said
 
 
 def test_findings_in_plain_words() -> None:

@@ -13,6 +13,7 @@ from fallwise.draw import draw, stream
 from fallwise.planning.halves import whole
 from fallwise.planning.knobs import knobs_of, own, said, turned
 from fallwise.planning.pick import Goal, candidates, listed
+from fallwise.planning.rent import flat
 from fallwise.planning.search import Trial, frontier_of
 from fallwise.planning.tune import tune
 from fallwise.scenario import Scenario
@@ -118,7 +119,7 @@ def test_a_list_of_thresholds_is_judged_as_their_curve_is() -> None:
     fork, frontier = forks(150, 4)
     weight = 0.5 + stream(4, "weight").random(150)
     for goal in (Goal(quality=0.7), Goal(margin=0.02), Goal(usd=0.6)):
-        curve = candidates(goal, fork, frontier, np.arange(150), weight, 0.05)
+        curve = candidates(goal, fork, frontier, np.arange(150), weight, flat(0.05))
         kept = [~fork.asked | (fork.score >= t) for t in curve.threshold[:-1]]
         quality, cost = (
             np.array([np.where(k, *pair) for k in kept]) for pair in (fork.correct, fork.cost_usd)

@@ -16,6 +16,7 @@ from fallwise.draw import stream
 from fallwise.errors import ScenarioError
 from fallwise.planning.halves import halves
 from fallwise.planning.pick import Goal, candidates, goal_of, margin_of, pick
+from fallwise.planning.rent import flat
 from fallwise.planning.side import Side, side_of
 from fallwise.planning.tune import bend_of, tune, tuned_tier
 from fallwise.scenario import Scenario, override
@@ -81,7 +82,7 @@ def test_the_pick_is_the_best_of_all_thresholds_by_brute_force(goal: Goal) -> No
         n = 120
         fork, frontier = forks(n, seed)
         weight = 0.5 + stream(seed, "weight").random(n)
-        found = pick(goal, candidates(goal, fork, frontier, np.arange(n), weight, 0.05))
+        found = pick(goal, candidates(goal, fork, frontier, np.arange(n), weight, flat(0.05)))
         tried = [(np.average(frontier[1], weights=weight), np.average(frontier[0], weights=weight))]
         for t in [*np.unique(fork.score[fork.asked]), math.inf]:
             on = fork.asked & ~(fork.score >= t)
@@ -164,7 +165,7 @@ def test_no_bend_where_the_score_says_nothing() -> None:
     small, big = (chance.random(n) < 0.5).astype(float), np.ones(n)
     fork = Fork(np.ones(n), np.ones(n, bool), (small, big), (np.full(n, 0.1), np.full(n, 1.1)))
     half = _whole(synthetic(), n, 1)
-    side = Side(half, fork, (small, np.full(n, 0.1)), (big, np.ones(n)), 0.0)
+    side = Side(half, fork, (small, np.full(n, 0.1)), (big, np.ones(n)), flat(0.0))
     # Kept or sent, all at once: the last point pays twice, the first is the cheapest tier itself.
     assert bend_of(side.candidates(Goal(margin=0.0)), side) is None
 

@@ -43,6 +43,21 @@ def test_the_ranges_are_those_that_a_fine_grid_shows(ours: Side, theirs: Side) -
         assert b == pytest.approx(min(end, 4000), abs=0.002)
 
 
+def test_what_follows_the_load_is_in_proportion_beyond_what_was_seen() -> None:
+    # Half a unit at rest, one for the work of 100 requests, and 3 for that of 200.
+    pool = Rent("pool", 10.0, 100.0, ((0.0, 0.5), (1.0, 1.0), (2.0, 3.0)))
+    seen = pool.units(np.array([0.0, 50.0, 100.0, 150.0, 200.0, 400.0]))
+    assert seen.tolist() == [0.5, 0.75, 1.0, 2.0, 3.0, 6.0]
+    ours, theirs = Side(0.0, 0.0, (pool,)), side(0.12)
+    assert ours.full_usd == pytest.approx(10 * 1.5 / 100)
+    # 5 + 0.05 v = 0.12 v at v = 500 / 7, and 10 + 0.2 (v - 100) = 0.12 v at v = 125.
+    assert pays_in(ours, theirs) == [(pytest.approx(500 / 7), pytest.approx(125.0))]
+    volume = np.linspace(0.001, 400, 400_001)
+    ((a, b),) = looked_at(ours, theirs, volume)
+    assert (a, b) == (pytest.approx(500 / 7, abs=0.002), pytest.approx(125.0, abs=0.002))
+    assert ours.fixed_usd == pytest.approx(5.0)
+
+
 def test_the_last_crossing_counts_when_steps_make_several() -> None:
     ours, theirs = side(0.0, 10.0, (50.0, 60.0)), side(1.0)
     ranges = pays_in(ours, theirs)

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from fallwise.analysis.money import unit_usd_per_s
 from fallwise.scenario import Scenario, Tier
 from fallwise.scenario.hours import WEEK_MINUTES
 from fallwise.scenario.replicas import Autoscale
@@ -45,6 +46,11 @@ def absences(sample: _Counted, summary: Mapping[str, Any]) -> Iterator[str]:
             )
         if tier.autoscale is not None:
             yield from _late(tier, tier.autoscale, summary["tiers"][k])
+            if f"tier{k}.rented_s" not in sample.total and unit_usd_per_s(tier):
+                yield (
+                    f"What the autoscaler of {tier.name} rented was not recorded: all "
+                    f"{tier.autoscale.max_replicas} replicas are paid for here, all the time."
+                )
 
 
 def _late(tier: Tier, scale: Autoscale, row: Mapping[str, Any]) -> Iterator[str]:

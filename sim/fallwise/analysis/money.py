@@ -64,7 +64,7 @@ def unit_usd_per_s(tier: Tier) -> float:
 def units_mean(tier: Tier) -> float:
     """Return how many replicas or agents are paid for, on average by the clock.
 
-    Of those that an autoscaler may rent, all.
+    Of those that an autoscaler may rent, all: a run or `planning.rent` says what it does rent.
     """
     paid = tier.servers_mean if tier.hours is not None else tier.servers
     return (paid or 1) / (tier.slots or 1)

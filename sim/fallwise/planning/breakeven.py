@@ -2,8 +2,9 @@
 
 Per request, calls and work are those of one run in which nobody has to wait for a server: they do
 not depend on the volume. Rented tiers are scaled with it: so many whole replicas (or agents) that
-none is busier than `utilisation` at the busiest rate of the arrivals. What people wait is left out;
-`fallwise size` looks at it. A cache is as good at every volume as at the scenario's own.
+none is busier than `utilisation` at the busiest rate of the arrivals. What is autoscaled is rented
+as in runs at a quarter of the traffic, at all of it and at four times as much. What people wait is
+left out; `fallwise size` looks at it. A cache is as good at every volume as at the scenario's own.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from fallwise.analysis.sample import Json, Sample, collect, warmup
 from fallwise.draw import stream
 from fallwise.planning.again import again, unlimited
 from fallwise.planning.load import peak_factor
+from fallwise.planning.rent import Follows, rented_for
 from fallwise.planning.volume import Rent, Side, pays_from, pays_in
 from fallwise.scenario import Scenario
 from fallwise.tables import Floats
@@ -84,16 +86,15 @@ def _worlds(prediction: Prediction, utilisation: float) -> list[_World]:
     cuts = warmup(free)
     # What is rented is the scenario's own: replicas that fail, pools that follow their load.
     priced = prediction.scenario, only(prediction.scenario, prediction.scenario.frontier)
-    samples = [
+    ours, theirs = (
         replace(collect(run, cuts), scenario=one)
         for run, one in zip((free, frontier), priced, strict=True)
-    ]
-    worlds = [_World(samples[0], samples[1], utilisation, prediction.seed)]
-    grouped = [
-        by_question(*pair) for pair in ((free, cuts, samples[0]), (frontier, cuts, samples[1]))
-    ]
-    if grouped[0] is not None and grouped[1] is not None:
-        worlds.append(_World(grouped[0], grouped[1], utilisation, prediction.seed))
+    )
+    follows, seed = rented_for(prediction), prediction.seed
+    worlds = [_World((ours, theirs), follows, utilisation, seed)]
+    one, other = by_question(free, cuts, ours), by_question(frontier, cuts, theirs)
+    if one is not None and other is not None:
+        worlds.append(_World((one, other), follows, utilisation, seed))
     return worlds
 
 
@@ -121,31 +122,46 @@ def _with_stakes(world: _World, estimate: Callable[[Number], Json]) -> dict[str,
 
 
 def side_of(
-    scenario: Scenario, usage_usd: float, work_s: Sequence[float], utilisation: float = 0.7
+    scenario: Scenario,
+    usage_usd: float,
+    work_s: Sequence[float],
+    follows: Follows,
+    utilisation: float = 0.7,
 ) -> Side:
-    """Return a side, from a request's calls in USD and its seconds of work at each tier."""
+    """Return a side, from a request's calls in USD and its seconds of work at each tier.
+
+    follows says of each autoscaled tier what is rented for how much work.
+    """
     rents = []
-    for tier, work in zip(scenario.tiers, work_s, strict=True):
-        if unit_usd_per_s(tier):
+    for k, (tier, work) in enumerate(zip(scenario.tiers, work_s, strict=True)):
+        month_usd = unit_usd_per_s(tier) * SECONDS_PER_MONTH
+        if month_usd and tier.autoscale is not None:
+            each = SECONDS_PER_MONTH / work if work else math.inf
+            rents.append(Rent(tier.name, month_usd, each, follows[k]))
+        elif month_usd:
             # A person with opening hours works, and is paid, for a part of the month.
             there_s = SECONDS_PER_MONTH * (tier.servers_mean or 1) / (tier.servers or 1)
-            paid_s = SECONDS_PER_MONTH * units_mean(tier) * (tier.slots or 1) / (tier.servers or 1)
-            # What is scaled by its load is not rented for the peak all the time.
-            peak = 1.0 if tier.autoscale else peak_factor(scenario)
-            peak_s = work * peak if tier.kind != "cache" else 0.0
+            paid = units_mean(tier) * (tier.slots or 1) / (tier.servers or 1)
+            peak_s = work * peak_factor(scenario) if tier.kind != "cache" else 0.0
             room_s = there_s * utilisation * (tier.slots or 1)
             each = room_s / peak_s if peak_s else math.inf
-            rents.append(Rent(tier.name, unit_usd_per_s(tier) * paid_s, each))
+            rents.append(Rent(tier.name, month_usd * paid, each))
     return Side(usage_usd, scenario.money.upkeep_usd_per_month, tuple(rents))
 
 
 class _World:
     """Both ways of serving the same requests, as functions of how often each batch counts."""
 
-    def __init__(self, cascade: Sample, frontier: Sample, utilisation: float, seed: int):
-        self.samples = cascade, frontier
+    def __init__(
+        self,
+        samples: tuple[Sample, Sample],
+        follows: tuple[Follows, Follows],
+        utilisation: float,
+        seed: int,
+    ):
+        self.samples, self.follows = samples, follows
         self.utilisation = utilisation
-        self.n = cascade.column("n")
+        self.n = samples[0].column("n")
         self.whole = np.ones(len(self.n))
         self.weights = _weights(len(self.n), stream(seed, "breakeven"))
         self.columns: dict[tuple[int, str], Floats] = {}
@@ -176,7 +192,7 @@ class _World:
             usage += self.mean(side, "stakes_usd", weight)
         tiers = range(len(scenario.tiers))
         work_s = [max(0.0, self.mean(side, f"tier{k}.work_s", weight)) for k in tiers]
-        return side_of(scenario, usage, work_s, self.utilisation)
+        return side_of(scenario, usage, work_s, self.follows[side], self.utilisation)
 
     def kept(self, weight: Floats) -> float:
         """Return the share of requests that never reach the frontier."""
@@ -200,7 +216,7 @@ class _World:
             if tier.name in after
         ]
         rent = sum(
-            rent.usd_per_month / rent.requests_per_month
+            rent.usd_per_month * rent.share / rent.requests_per_month
             for rent in ours.rents
             if rent.name not in after
         )
@@ -277,6 +293,7 @@ def _plain(side: Side) -> dict[str, Any]:
                 "requests_per_month": rent.requests_per_month
                 if math.isfinite(rent.requests_per_month)
                 else None,
+                "follows": [list(point) for point in rent.follows],
             }
             for rent in side.rents
         ],

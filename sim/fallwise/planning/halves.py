@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from fallwise.analysis.money import unit_usd_per_s
 from fallwise.draw import draw, questions, stream, table_of
 from fallwise.errors import Problem, ScenarioError
 from fallwise.scenario import Scenario
@@ -32,12 +33,14 @@ class Half:
 
     question  (n,)  int64    rows with the same number ask the same question
     weight    (n,)  float64  how much a request counts
+    run                      the requests of the scenario's own run, as far as rent needs them
     drawn                    the scenario and the seed that all of it was drawn with, and how many
     """
 
     requests: RequestTable
     question: Int64s
     weight: Floats
+    run: RequestTable
     drawn: tuple[Scenario, int, int] | None = None
 
     def __len__(self) -> int:
@@ -46,8 +49,8 @@ class Half:
 
     @property
     def gap_s(self) -> float:
-        """Return the mean time between arrivals."""
-        return float(self.requests.arrival_ns[-1]) / 1e9 / len(self)
+        """Return the mean time between the arrivals of the whole run."""
+        return float(self.run.arrival_ns[-1]) / 1e9 / len(self.run)
 
     @property
     def labels(self) -> int:
@@ -90,8 +93,11 @@ def whole(scenario: Scenario, seed: int) -> Half:
     segments with questions of their own): then segments count by their share, whatever the table
     has of them.
     """
+    own = scenario
     scenario, once = _once(scenario)
     requests = draw(scenario, seed)
+    rented = any(unit_usd_per_s(tier) for tier in scenario.tiers)
+    run = draw(own, seed) if once and rented else requests
     if once:
         question = np.arange(len(requests))
     elif scenario.answers.source == "synthetic":
@@ -99,7 +105,7 @@ def whole(scenario: Scenario, seed: int) -> Half:
     else:
         question = questions(scenario, seed, len(requests))
     drawn = scenario, seed, len(requests)
-    return Half(requests, question, _weights(scenario, requests, once), drawn)
+    return Half(requests, question, _weights(scenario, requests, once), run, drawn)
 
 
 def query_ids(half: Half, rows: Int64s) -> list[dict[str, Any] | None]:
@@ -169,4 +175,5 @@ def _part(scenario: Scenario, half: Half, mask: Any) -> Half:
     arrival_ns = half.requests.arrival_ns[: len(requests)]
     requests = replace(requests, arrival_ns=np.ascontiguousarray(arrival_ns))
     _, once = _once(scenario)
-    return Half(requests, half.question[mask], _weights(scenario, requests, once), half.drawn)
+    weights = _weights(scenario, requests, once)
+    return replace(half, requests=requests, question=half.question[mask], weight=weights)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import permutations
 from typing import Any
 
 import numpy as np
 
-from fallwise.analysis.money import call_usd, rent_usd_per_s
+from fallwise.analysis.money import call_usd
 from fallwise.analysis.quality import Fork
+from fallwise.engines.engine import Engine
 from fallwise.planning.pick import Goal, candidates, pick
+from fallwise.planning.rent import Rents, rents_of
 from fallwise.planning.side import Ways
 from fallwise.scenario import Scenario
 
@@ -17,7 +20,7 @@ __all__ = ["best_pair"]
 
 
 def best_pair(
-    scenario: Scenario, goal: Goal, tuning: Ways, reporting: Ways
+    scenario: Scenario, goal: Goal, tuning: Ways, reporting: Ways, engine: Engine
 ) -> dict[str, Any] | None:
     """Return the best of all pairs of tiers, one threshold on the first, for a goal.
 
@@ -30,9 +33,9 @@ def best_pair(
         return None
     best: tuple[float, int, int, float] | None = None
     for i, j in permutations(tiers, 2):
-        fork, rent_usd = _fork(scenario, tuning, i, j)
+        fork, rents = _fork(scenario, tuning, i, j, engine)
         half = tuning.half
-        among = candidates(goal, fork, tuning.frontier, half.question, half.weight, rent_usd)
+        among = candidates(goal, fork, tuning.frontier, half.question, half.weight, rents)
         found = pick(goal, among)
         if found is None or found.frontier_only:
             continue
@@ -42,13 +45,13 @@ def best_pair(
     if best is None:
         return None
     _, i, j, threshold = best
-    fork, rent_usd = _fork(scenario, reporting, i, j)
+    fork, rents = _fork(scenario, reporting, i, j, engine)
     kept = fork.score >= threshold
     quality, cost, whole, right = (
         float(np.average(x, weights=reporting.half.weight))
         for x in (
             np.where(kept, *fork.correct),
-            np.where(kept, *fork.cost_usd) + rent_usd,
+            np.where(kept, *fork.cost_usd) + rents.at(threshold),
             reporting.frontier[1],
             reporting.frontier[0],
         )
@@ -63,16 +66,26 @@ def best_pair(
     }
 
 
-def _fork(scenario: Scenario, side: Ways, i: int, j: int) -> tuple[Fork, float]:
+def _fork(scenario: Scenario, side: Ways, i: int, j: int, engine: Engine) -> tuple[Fork, Rents]:
     """Return both ways of every request, and the rent of the two tiers."""
     requests = side.half.requests
     first, second = (call_usd(scenario.tiers[k], requests, k) for k in (i, j))
     right = [requests.correct[:, k].astype(np.float64) for k in (i, j)]
-    rent = sum(rent_usd_per_s(scenario.tiers[k]) for k in (i, j)) * side.half.gap_s
     fork = Fork(
         requests.score[:, i],
         np.ones(len(requests), np.bool_),
         (right[0], right[1]),
         (first, first + second),
     )
-    return fork, rent
+    run = replace(side.half.run.of_tiers([i, j]), router_ns=None, router_score=None)
+    return fork, rents_of(_only(scenario, i, j), 0, side.half, engine, run)
+
+
+def _only(scenario: Scenario, i: int, j: int) -> Scenario:
+    """Return the scenario with two tiers alone, a threshold on the first."""
+    bare = {"verifier": None, "agree_with": None}
+    pair = [
+        scenario.tiers[k].model_copy(update=bare | {"threshold": threshold, "on_failure": ends})
+        for k, threshold, ends in ((i, 0.0, "escalate"), (j, None, "give_up"))
+    ]
+    return scenario.model_copy(update={"tiers": pair, "router": None})

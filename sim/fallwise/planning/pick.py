@@ -15,6 +15,7 @@ import numpy as np
 
 from fallwise.analysis.quality import Fork, threshold_curve
 from fallwise.errors import Problem, ScenarioError
+from fallwise.planning.rent import Rents
 from fallwise.scenario import Scenario
 from fallwise.tables import Bools, Floats, Int64s
 
@@ -141,28 +142,29 @@ def candidates(
     frontier: tuple[Floats, Floats],
     question: Int64s,
     weight: Floats,
-    rent_usd: float = 0.0,
+    rents: Rents | None = None,
 ) -> Candidates:
     """Return every threshold of a fork, and frontier-only, judged against a goal.
 
     frontier is what it alone would have come to: quality and cost, (n,) arrays, rented capacity
-    included. rent_usd is what that adds to a request's cost in the cascade.
+    included. rents is what that adds to a request's cost in the cascade.
     """
-    calls = [cost + rent_usd for cost in fork.cost_usd]
-    kept, sent, other = (
-        _room(goal, q, c, frontier[0])
-        for q, c in ((fork.correct[0], calls[0]), (fork.correct[1], calls[1]), frontier)
-    )
+    ways = zip((*fork.correct, frontier[0]), (*fork.cost_usd, frontier[1]), strict=True)
+    kept, sent, other = (_room(goal, quality, usd, frontier[0]) for quality, usd in ways)
     curve = fork.curve(weight)
+    rent = np.zeros(len(curve.threshold)) if rents is None else rents.at(curve.threshold)
     room = threshold_curve(fork.score, (kept, sent), (kept**2, sent**2), fork.asked, weight)
     mean = np.append(room.quality, np.average(other, weights=weight))
     square = np.append(room.cost_usd_mean, np.average(other**2, weights=weight))
+    error = _error(goal, mean, square, _independent(question, weight))
+    if goal.usd is not None:
+        mean[:-1] -= rent
     return Candidates(
         np.append(curve.threshold, math.nan),
-        np.append(curve.cost_usd_mean + rent_usd, np.average(frontier[1], weights=weight)),
+        np.append(curve.cost_usd_mean + rent, np.average(frontier[1], weights=weight)),
         np.append(curve.quality, np.average(frontier[0], weights=weight)),
         mean,
-        mean - ONE_SIDED * _error(goal, mean, square, _independent(question, weight)),
+        mean - ONE_SIDED * error,
     )
 
 

@@ -22,7 +22,8 @@ from fallwise.engines.engine import Engine
 from fallwise.planning.halves import Half
 from fallwise.planning.knobs import Knob, Setting, own, turned
 from fallwise.planning.pick import Candidates, Goal, listed, pick
-from fallwise.planning.side import Side, rent_usd
+from fallwise.planning.rent import rent_usd, rents_of
+from fallwise.planning.side import Side
 from fallwise.policies import decide
 from fallwise.scenario import Scenario
 from fallwise.tables import ANSWERED, Floats, OutcomeTable, RequestTable
@@ -33,6 +34,8 @@ POPULATION: Final = 50
 MOST: Final = 150
 """So many settings are looked at on both halves."""
 ROUNDS: Final = 8
+COARSE: Final = 4
+"""Thresholds at which small steps have an autoscaler's rent simulated."""
 STEPS: Final = (-0.1, -0.03, -0.01, 0.01, 0.03, 0.1)
 
 
@@ -53,7 +56,6 @@ class Tried:
     half: Half
     cheapest: tuple[Floats, Floats]
     frontier: tuple[Floats, Floats]
-    rent_usd: float
     quality: Any
     cost_usd: Any
     escalated: Any
@@ -167,8 +169,16 @@ def _trial(
         for x in (ends.cost_usd, ends.correct, risk)
     )
     p95 = float(np.quantile(queued.sojourn_s, 0.95))
-    cost += rent_usd(changed, side.half)
+    cost += _rent_usd(scenario, side, knobs, setting, engine)
     return Trial(setting, cost, quality, p95, risk_mean)
+
+
+def _rent_usd(
+    scenario: Scenario, side: Side, knobs: list[Knob], setting: Setting, engine: Engine
+) -> float:
+    """Return what rent adds to a request with a setting put in."""
+    changed, run = turned(scenario, side.half.run, knobs, setting)
+    return rent_usd(changed, side.half, engine, run)
 
 
 def frontier_of(trials: Sequence[Trial], most: int = MOST) -> list[Trial]:
@@ -209,8 +219,9 @@ def polished(
     def exact(setting: Setting, i: int) -> tuple[tuple[float, float], Setting] | None:
         changed, requests = turned(scenario, side.half.requests, knobs, setting)
         ways = fork(changed, requests, changed.index(knobs[i].tier), engine)
-        rent = rent_usd(changed, side.half)
-        one = Side(side.half, ways, side.cheapest, side.frontier, rent)
+        run = turned(scenario, side.half.run, knobs, setting)[1]
+        rents = rents_of(changed, changed.index(knobs[i].tier), side.half, engine, run, COARSE)
+        one = Side(side.half, ways, side.cheapest, side.frontier, rents)
         found = pick(goal, one.candidates(goal))
         if found is None or found.frontier_only:
             return None
@@ -249,6 +260,7 @@ def tried(
         changed, requests = turned(scenario, side.half.requests, knobs, setting)
         ends = unqueued(changed, requests, decide(changed, requests), engine)
         assert ends.correct is not None and ends.cost_usd is not None
-        quality[i], cost[i] = ends.correct, ends.cost_usd + rent_usd(changed, side.half)
+        quality[i], cost[i] = ends.correct, ends.cost_usd
+        cost[i] += _rent_usd(scenario, side, knobs, setting, engine)
         on[i] = escalated(changed, ends.visit)
-    return Tried(side.half, side.cheapest, side.frontier, side.rent_usd, quality, cost, on)
+    return Tried(side.half, side.cheapest, side.frontier, quality, cost, on)

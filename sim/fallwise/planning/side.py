@@ -9,22 +9,22 @@ from typing import Any, Protocol
 import numpy as np
 
 from fallwise.analysis.baselines import accept_all, only
-from fallwise.analysis.money import rent_usd_per_s
 from fallwise.analysis.quality import Fork, fork, unqueued
 from fallwise.engines.engine import Engine
 from fallwise.planning.halves import Half
 from fallwise.planning.pick import Candidates, Goal, candidates
+from fallwise.planning.rent import Rents, flat, rent_usd, rents_of
 from fallwise.scenario import Scenario
 from fallwise.tables import Floats
 
-__all__ = ["Side", "Ways", "rent_usd", "side_of"]
+__all__ = ["Side", "Ways", "side_of"]
 
 
 class Ways(Protocol):
     """One half, and what all of it would come to: in each way, at the cheapest and at the frontier.
 
-    cheapest and frontier: quality and cost, (n,) arrays, rent included, as it is in rent_usd, the
-    cascade's own. A way has a number: a threshold, or its place in a list; NaN is frontier-only.
+    cheapest and frontier: quality and cost, (n,) arrays, rent included. A way has a number: a
+    threshold, or its place in a list; NaN is frontier-only.
     """
 
     @property
@@ -33,8 +33,6 @@ class Ways(Protocol):
     def cheapest(self) -> tuple[Floats, Floats]: ...  # noqa: D102
     @property
     def frontier(self) -> tuple[Floats, Floats]: ...  # noqa: D102
-    @property
-    def rent_usd(self) -> float: ...  # noqa: D102
 
     def candidates(self, goal: Goal, rows: Any = slice(None)) -> Candidates:
         """Return what can be picked, judged by all rows or by some."""
@@ -51,14 +49,14 @@ class Side:
     fork: Fork | None
     cheapest: tuple[Floats, Floats]
     frontier: tuple[Floats, Floats]
-    rent_usd: float
+    rents: Rents
 
     def candidates(self, goal: Goal, rows: Any = slice(None)) -> Candidates:
         """Return what can be picked, judged by all rows or by some."""
         ways = self.fork
         if ways is None:
             n = len(self.half)
-            kept, cost = self.cheapest[0], self.cheapest[1] - self.rent_usd
+            kept, cost = self.cheapest[0], self.cheapest[1] - self.rents.at(math.inf)
             ways = Fork(np.ones(n), np.zeros(n, np.bool_), (kept, kept), (cost, cost))
         part = Fork(
             ways.score[rows],
@@ -68,7 +66,7 @@ class Side:
         )
         alone = self.frontier[0][rows], self.frontier[1][rows]
         question, weight = self.half.question[rows], self.half.weight[rows]
-        return candidates(goal, part, alone, question, weight, self.rent_usd)
+        return candidates(goal, part, alone, question, weight, self.rents)
 
     def at(self, threshold: float) -> tuple[Floats, Floats, Floats]:
         """Return quality, cost and escalation of every request; NaN is frontier-only."""
@@ -79,29 +77,28 @@ class Side:
         f = self.fork
         on = f.asked & ~(f.score >= threshold)
         quality, cost = (np.where(on, pair[1], pair[0]) for pair in (f.correct, f.cost_usd))
-        return quality, cost + self.rent_usd, on.astype(np.float64)
+        return quality, cost + self.rents.at(threshold), on.astype(np.float64)
 
 
 def side_of(scenario: Scenario, half: Half, k: int | None, engine: Engine) -> Side:
     """Return what a half's requests come to at tier k, kept and sent on, and at one tier alone."""
-    requests, gap_s = half.requests, half.gap_s
+    requests = half.requests
+    run = replace(half.run, router_ns=None)
 
     def alone(j: int) -> tuple[Floats, Floats]:
         bare = replace(requests, router_ns=None)
         outcomes = unqueued(only(scenario, j), bare, accept_all(bare, j), engine)
         quality, cost = np.asarray(outcomes.correct, np.float64), outcomes.cost_usd
         assert cost is not None
-        return quality, cost + rent_usd_per_s(scenario.tiers[j]) * gap_s
+        rent = rent_usd(only(scenario, j), half, engine, run, accept_all(run, j))
+        return quality, cost + rent
 
     return Side(
         half,
         None if k is None else fork(scenario, requests, k, engine),
         alone(scenario.cheapest),
         alone(scenario.frontier),
-        rent_usd(scenario, half),
+        flat(rent_usd(scenario, half, engine))
+        if k is None
+        else rents_of(scenario, k, half, engine),
     )
-
-
-def rent_usd(scenario: Scenario, half: Half) -> float:
-    """Return what rented capacity adds to the cost of a request."""
-    return sum(map(rent_usd_per_s, scenario.tiers)) * half.gap_s

@@ -190,11 +190,12 @@ def _least_usd(scenario: Scenario, free: Summary) -> float:
     rows = {row["name"]: row for row in free["tiers"]}
     call = sum(path["share"]["value"] * path["cost_usd_mean"]["value"] for path in free["paths"])
     rate = (free["rate_rps"] or {"value": 0.0})["value"]
-    rent = sum(
-        unit_usd(tier) * max(1, math.ceil(_load(rows[tier.name]) / there(tier) / slots_of(tier)))
-        for tier in scenario.tiers
-        if tier.servers is not None
-    )
+    rent = 0.0
+    for tier in scenario.tiers:
+        if tier.servers is not None:
+            busy = _load(rows[tier.name]) / there(tier) / slots_of(tier)
+            whole = max(1, math.ceil(busy)) if tier.autoscale is None else busy
+            rent += unit_usd(tier) * whole
     return float(call * rate * SECONDS_PER_MONTH + scenario.money.upkeep_usd_per_month + rent)
 
 

@@ -25,6 +25,7 @@ from fallwise.engines import plan, simulate
 from fallwise.planning.again import again, unlimited
 from fallwise.planning.breakeven import side_of
 from fallwise.planning.groups import Paid, groups_of
+from fallwise.planning.rent import Follows, rented_for
 from fallwise.planning.volume import Side, pays_from
 from fallwise.policies import decide
 from fallwise.scenario import Scenario
@@ -61,10 +62,12 @@ class Thresholds:
         cuts = warmup(free)
         self.free = free.scenario
         self.free_runs = [_Run(r.requests, c) for r, c in zip(free.runs, cuts, strict=True)]
-        other = alone(free, self.scenario.frontier)
-        self.free_alone = self._side(other.scenario, [run.outcomes for run in other.runs])
         frontier = alone(prediction, self.scenario.frontier)
         self.frontier_scenario = frontier.scenario
+        # What is rented is the scenario's own: replicas that fail, pools that follow their load.
+        self.follows, theirs = rented_for(prediction)
+        others = [run.outcomes for run in alone(free, self.scenario.frontier).runs]
+        self.free_alone = self._side(frontier.scenario, others, theirs)
         self.frontier = [run.outcomes for run in frontier.runs]
         self.outcomes = [run.outcomes for run in prediction.runs]
 
@@ -146,11 +149,12 @@ class Thresholds:
     def _pays_from(self, tier: int = 0, threshold: float | None = None) -> float | None:
         """Return the volume from which on it pays, None for never: calls and work without waits."""
         free = self.free if threshold is None else _with(self.free, tier, threshold)
-        ours = self._side(free, [self._simulated(free, run) for run in self.free_runs])
+        outcomes = [self._simulated(free, run) for run in self.free_runs]
+        ours = self._side(self.scenario, outcomes, self.follows)
         found = pays_from(ours, self.free_alone)
         return found if math.isfinite(found) else None
 
-    def _side(self, scenario: Scenario, outcomes: list[OutcomeTable]) -> Side:
+    def _side(self, scenario: Scenario, outcomes: list[OutcomeTable], follows: Follows) -> Side:
         usd = _column(outcomes, "cost_usd", self.free_runs)
         work_s = [
             sum(
@@ -163,7 +167,7 @@ class Thresholds:
             / len(usd)
             for k in range(len(scenario.tiers))
         ]
-        return side_of(scenario, float(usd.mean()), work_s)
+        return side_of(scenario, float(usd.mean()), work_s, follows)
 
     def _tier(self, scenario: Scenario, outcomes: list[OutcomeTable], k: int) -> Point:
         rows = [(x, r.cut) for x, r in zip(outcomes, self.runs, strict=True)]

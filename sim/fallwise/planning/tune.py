@@ -95,7 +95,7 @@ def tune(
         "curve": curve,
         "bend": None if bend is None else _point(reporting, bend) | tuned.said(bend),
         **reported(scenario, goal, chosen, changed, words, reporting, seed, engine),
-        "best_pair": best_pair(scenario, goal, tuning, reporting),
+        "best_pair": best_pair(scenario, goal, tuning, reporting, engine),
         "labels": {"tuned_on": tuned.labels, "reported_on": reporting.half.labels}
         | labels_needed(goal, tuning, reporting, stream(seed, "tune.labels"), tuned.labels),
         "metrics": areas,
@@ -136,7 +136,7 @@ def repeated(
         if found is not None:
             q, c = (weighted(there, x) for x in there.at(found.threshold)[:2])
         picks.append((q, c, q - q1, 1 - c / c1 if c1 else 0.0, goal.holds(q, c, q1)))
-        pair = best_pair(scenario, goal, tuning, there)
+        pair = best_pair(scenario, goal, tuning, there, engine)
         q, c = (pair["quality"], pair["cost_usd_mean"]) if pair else (q1, c1)
         pairs.append((q, c, q - q1, 1 - c / c1 if c1 else 0.0, goal.holds(q, c, q1)))
         progress(i + 1, splits)
@@ -204,7 +204,7 @@ def _one(scenario: Scenario, goal: Goal, k: int | None, seed: int, engine: Engin
         if reporting.fork is None:
             return [], None
         exact = reporting.fork.curve(reporting.half.weight)
-        cost = exact.cost_usd_mean + reporting.rent_usd
+        cost = exact.cost_usd_mean + reporting.rents.at(exact.threshold)
         areas = metrics(reporting, exact.escalation_rate, exact.quality, cost)
         return _curve(put_in, tuning.candidates(goal), scenario, reporting, engine), areas
 

@@ -1,7 +1,7 @@
 """What a month costs at a volume of requests, and at which volumes one way is cheaper than another.
 
 Rented capacity comes in whole units, so a month's cost is a line with steps, and two of them may
-cross several times.
+cross several times. What an autoscaler rents follows the volume, and is a line with a few bends.
 """
 
 from __future__ import annotations
@@ -21,19 +21,32 @@ MOST_STEPS = 20_000
 
 @dataclass(frozen=True)
 class Rent:
-    """One rented tier: what a unit (a replica, or an agent) costs and can do in a month."""
+    """One rented tier: what a unit (a replica, or an agent) costs and can do in a month.
+
+    Whole units are rented, at least one, unless an autoscaler goes with the load: `follows` then
+    has points (units' worth of work that comes in, units rented on average), the first at 0. What
+    is rented lies on straight lines between them, and beyond the last is in proportion.
+    """
 
     name: str
     usd_per_month: float
     requests_per_month: float
     """How many requests to the cascade keep one unit as busy as it may be; inf if none come."""
+    follows: tuple[tuple[float, float], ...] = ()
 
     def units(self, volume: Floats) -> Floats:
-        """Return how many whole units a monthly volume needs, at least one."""
+        """Return how many units a monthly volume needs."""
+        if self.follows:
+            work, units = np.array(self.follows).T
+            load = volume / self.requests_per_month
+            return np.where(load <= work[-1], np.interp(load, work, units), load * self.share)
         return np.maximum(1.0, np.ceil(volume / self.requests_per_month * (1 - 1e-12)))
 
     def steps(self, furthest: float) -> Floats:
-        """Return the volumes up to furthest beyond which one more unit is needed."""
+        """Return the volumes up to furthest beyond which one more unit is needed, or ever more."""
+        if self.follows:
+            bends = np.array([work * self.requests_per_month for work, _ in self.follows])
+            return bends[bends <= furthest]
         count = furthest / self.requests_per_month
         if count < MOST_STEPS:
             units: Floats = np.arange(1.0, math.floor(count) + 1)
@@ -41,6 +54,22 @@ class Rent:
             units = np.unique(np.floor(np.geomspace(1, count, MOST_STEPS)))
         steps: Floats = units * self.requests_per_month
         return steps
+
+    @property
+    def share(self) -> float:
+        """Return how many units are rented for one unit's worth of work, at large volumes."""
+        work, units = self.follows[-1] if self.follows else (1.0, 1.0)
+        return units / work if work else 1.0
+
+    @property
+    def last(self) -> float:
+        """Return the volume from which on units are in proportion, whole or not."""
+        return self.follows[-1][0] * self.requests_per_month if self.follows else 0.0
+
+    @property
+    def standing(self) -> float:
+        """Return how many units more than that there can be at any volume."""
+        return max((units - work * self.share for work, units in self.follows), default=1.0)
 
 
 @dataclass(frozen=True)
@@ -51,26 +80,24 @@ class Side:
     upkeep_usd: float
     rents: tuple[Rent, ...]
 
-    def monthly_usd(self, volume: Floats) -> Floats:
-        """Return what a month costs at each volume of requests."""
-        return volume * self.usage_usd + self.standing_usd(volume)
-
-    def standing_usd(self, volume: Floats) -> Floats:
-        """Return the part of it that is paid by the month: upkeep, and rent of whole units."""
-        standing: Floats = np.full(np.shape(volume), self.upkeep_usd)
+    def monthly_usd(self, volume: Floats, units_at: Floats | None = None) -> Floats:
+        """Return what a month costs at each volume, with the whole units of another if given."""
+        usd: Floats = self.upkeep_usd + volume * self.usage_usd
         for rent in self.rents:
-            standing += rent.units(volume) * rent.usd_per_month
-        return standing
+            at = volume if rent.follows or units_at is None else units_at
+            usd = usd + rent.units(at) * rent.usd_per_month
+        return usd
 
     @property
     def full_usd(self) -> float:
         """Return a request's cost at volumes so large that whole units do not matter."""
-        return self.usage_usd + sum(r.usd_per_month / r.requests_per_month for r in self.rents)
+        each = (r.usd_per_month * r.share / r.requests_per_month for r in self.rents)
+        return self.usage_usd + sum(each)
 
     @property
     def fixed_usd(self) -> float:
         """Return the most that a month can cost beyond full_usd a request."""
-        return self.upkeep_usd + sum(rent.usd_per_month for rent in self.rents)
+        return self.upkeep_usd + sum(rent.usd_per_month * rent.standing for rent in self.rents)
 
 
 def pays_from(ours: Side, theirs: Side) -> float:
@@ -95,20 +122,24 @@ def pays_in(ours: Side, theirs: Side) -> list[tuple[float, float]]:
         furthest = (ours if slope > 0 else theirs).fixed_usd / abs(slope)
     else:
         furthest = 1000 * max((rent.requests_per_month for rent in rents), default=1.0)
-    furthest = max(furthest, 1.0)
+    furthest = max(furthest, 1.0, *(rent.last for rent in rents))
     at = np.unique(np.concatenate([[0.0, furthest], *(rent.steps(furthest) for rent in rents)]))
     low, high = at[:-1], at[1:]
-    # Within a step the units are those at its upper end, and the gain is a straight line.
-    gain = theirs.usage_usd - ours.usage_usd
-    standing = theirs.standing_usd(high)
-    # What is equal but for the last digits is equal.
-    base = standing - ours.standing_usd(high) + 1e-12 * (standing + theirs.usage_usd * high)
+    # Within a step the whole units are those at its upper end, and the gain is a straight line.
+    gain_low, gain = (_gain(ours, theirs, volume, high) for volume in (low, high))
     with np.errstate(divide="ignore", invalid="ignore"):
-        root = -base / gain if gain else np.where(base >= 0, -np.inf, np.inf)
-    begin, end = (np.maximum(low, root), high) if gain >= 0 else (low, np.minimum(high, root))
+        root = low + (high - low) * np.nan_to_num(gain_low / (gain_low - gain))
+    begin, end = np.where(gain_low >= 0, low, root), np.where(gain >= 0, high, root)
+    begin, end = begin[either := (gain_low >= 0) | (gain >= 0)], end[either]
     found = [(a, b) for a, b in zip(begin.tolist(), end.tolist(), strict=True) if a <= b]
-    forever = slope > 0 or (slope == 0 and not rents and base[-1] >= 0)
+    forever = slope > 0 or (slope == 0 and not rents and gain[-1] >= 0)
     return _joined([*found, (furthest, math.inf)] if forever else found)
+
+
+def _gain(ours: Side, theirs: Side, volume: Floats, units_at: Floats) -> Floats:
+    """Return what ours saves a month; what is equal but for the last digits is equal."""
+    usd = theirs.monthly_usd(volume, units_at)
+    return usd - ours.monthly_usd(volume, units_at) + 1e-12 * usd
 
 
 def _joined(ranges: list[tuple[float, float]]) -> list[tuple[float, float]]:

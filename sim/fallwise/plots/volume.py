@@ -56,7 +56,12 @@ def cost_against_volume(summary: Summary) -> Figure:
 
 def _side(plain: dict[str, Any]) -> Side:
     rents = [
-        Rent(one["name"], one["usd_per_month"], one["requests_per_month"] or np.inf)
+        Rent(
+            one["name"],
+            one["usd_per_month"],
+            one["requests_per_month"] or np.inf,
+            tuple((work, units) for work, units in one.get("follows", ())),
+        )
         for one in plain["rented"]
     ]
     return Side(plain["usage_usd"], plain["upkeep_usd_per_month"], tuple(rents))

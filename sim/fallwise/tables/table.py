@@ -105,8 +105,12 @@ class Table:
 
     def without(self, tiers: Sequence[int]) -> Self:
         """Return the table without some tiers; its other columns must not depend on them."""
+        return self.of_tiers(np.delete(np.arange(self.tiers), tiers))
+
+    def of_tiers(self, tiers: Any) -> Self:
+        """Return the table of these tiers, in this order."""
         kept = {
-            f.name: np.asfortranarray(np.delete(getattr(self, f.name), tiers, axis=1))
+            f.name: np.asfortranarray(getattr(self, f.name)[:, tiers])
             for f in self._fields()
             if _wide(f) and getattr(self, f.name) is not None
         }
