@@ -13,6 +13,7 @@ from fallwise import theory
 from fallwise.draw import blocks, draw
 from fallwise.errors import ScenarioError
 from fallwise.scenario import Scenario, parse
+from fallwise.scenario.traffic import Mmpp
 from fallwise.tables import Floats
 
 Z = 4.5
@@ -99,6 +100,53 @@ def test_mmpp_of_three_states_spends_its_time_by_how_long_they_last() -> None:
     states = [{"rate_rps": r, "mean_s": m} for r, m in ((0.0, 3.0), (1.0, 1.0), (9.0, 2.0))]
     times = arrival_s({"kind": "mmpp", "states": states}, 200_000)
     holds([1 / part.mean() for part in np.array_split(np.diff(times), PARTS)], 19 / 6)
+
+
+def test_mmpp_of_three_states_goes_on_as_it_is_told() -> None:
+    """Quiet, then always a swell, after which it is a peak one time in four and else quiet again.
+
+    By hand: a peak leads to a swell again. Of 4 visits to a swell 3 are followed by quiet and 1 by
+    a peak, so visits are as 3 : 4 : 1, and times, of 10, 2 and 5 s each, as 30 : 8 : 5, of 43.
+    """
+    follow = ([0.0, 1.0, 0.0], [0.75, 0.0, 0.25], [0.0, 1.0, 0.0])
+    rows = zip((1.0, 10.0, 50.0), (10.0, 2.0, 5.0), follow, strict=True)
+    law = {"kind": "mmpp", "states": [{"rate_rps": r, "mean_s": m, "next": f} for r, m, f in rows]}
+    known = world(law).traffic.arrivals
+    assert isinstance(known, Mmpp)
+    assert known.time_shares == pytest.approx([30 / 43, 8 / 43, 5 / 43])
+    rate = (30 * 1 + 8 * 10 + 5 * 50) / 43
+    assert known.rate_rps == pytest.approx(rate)
+    times = arrival_s(law, 400_000)
+    holds([1 / part.mean() for part in np.array_split(np.diff(times), PARTS)], rate)
+    begins = [arrival_s(law, 1, seed)[0] for seed in range(600)]
+    # At rate r nobody comes for 0.02 s with exp(-0.02 r); a state hardly ever ends within that.
+    none = sum(t * np.exp(-0.02 * r) for t, r in zip(known.time_shares, (1, 10, 50), strict=True))
+    assert abs(np.mean(np.array(begins) > 0.02) - none) < Z * sqrt(none * (1 - none) / 600) + 0.01
+
+
+def test_states_that_follow_alike_are_the_default_and_as_often_visited() -> None:
+    states = [{"rate_rps": r, "mean_s": m} for r, m in ((0.0, 3.0), (1.0, 1.0), (9.0, 2.0))]
+    bare = world({"kind": "mmpp", "states": states}).traffic.arrivals
+    assert isinstance(bare, Mmpp)
+    assert bare.time_shares == pytest.approx([1 / 2, 1 / 6, 1 / 3])
+    assert bare.follows == [[0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]]
+
+
+@pytest.mark.parametrize(
+    ("follow", "words"),
+    [
+        ([0.5, 0.5], "there are 3 states"),
+        ([0.5, 0.25, 0.25], "does not follow itself"),
+        ([0.5, 0.0, 0.4], "adds up to 0.9, not 1"),
+        ([1.0, 0.0, 0.0], r"states\[2\] can never be reached from states\[0\]"),
+    ],
+)
+def test_states_that_cannot_follow_each_other_are_refused(follow: Any, words: str) -> None:
+    one = {"rate_rps": 1.0, "mean_s": 1.0}
+    states = [one | {"next": [0.0, 1.0, 0.0]}, one, one]
+    states[1] = one | {"next": follow}
+    with pytest.raises(ScenarioError, match=words):
+        world({"kind": "mmpp", "states": states})
 
 
 def test_mmpp_begins_in_each_state_by_its_share_of_the_time() -> None:

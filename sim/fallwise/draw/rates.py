@@ -172,21 +172,34 @@ def _surges(surges: list[Surge]) -> Pieces:
 
 
 def _mmpp(law: Mmpp, chance: Streams) -> Pieces:
-    """Yield the states; all are visited as often, so the first is drawn by how long each lasts."""
+    """Yield the states, the first drawn by its share of the time: so it is as if it always ran."""
     rng = chance["arrival_rate"]
     rate = np.array([state.rate_rps for state in law.states])
     mean_ns = np.array([state.mean_s for state in law.states]) * 1e9
-    among = np.cumsum(mean_ns) / mean_ns.sum()
+    among = np.cumsum(law.time_shares)
     state = min(int(np.searchsorted(among, rng.random(), side="right")), len(rate) - 1)
     last = 0
     while True:
-        # Any other state is so many further on, round and round.
-        further = rng.integers(1, len(rate), PART)
-        states = (state + np.concatenate([[0], np.cumsum(further)])) % len(rate)
+        states = _visited(law, state, rng)
         state = int(states[-1])
         ends = _summed(last, rng.standard_exponential(PART) * mean_ns[states[:-1]])
         yield ends, rate[states[:-1]]
         last = int(ends[-1])
+
+
+def _visited(law: Mmpp, state: int, rng: np.random.Generator) -> Int64s:
+    """Return a state and the PART that follow it."""
+    number = len(law.states)
+    if all(one.next is None for one in law.states):
+        # Any other state is so many further on, round and round.
+        further = rng.integers(1, number, PART)
+        states: Int64s = (state + np.concatenate([[0], np.cumsum(further)])) % number
+        return states
+    rows = [np.cumsum(row)[:-1] for row in law.follows]
+    visited = [state]
+    for x in rng.random(PART).tolist():
+        visited.append(int(np.searchsorted(rows[visited[-1]], x, side="right")))
+    return np.array(visited)
 
 
 def _cox(law: Cox, chance: Streams) -> Pieces:

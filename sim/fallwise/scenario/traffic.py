@@ -65,10 +65,13 @@ class State(Model):
     """How many come while it lasts."""
     mean_s: Positive
     """How long the state lasts on average."""
+    next: list[Share] | None = None
+    """How likely each of the states is to follow this one, in their order, 0 for itself; by default
+    all others are as likely."""
 
 
 class Mmpp(Model):
-    """Bursts: Poisson at the rate of a state, after which comes any of the others, each as likely.
+    """Bursts: Poisson at the rate of a state, after which comes another one by chance.
 
     A Markov-modulated Poisson process. The run begins in each state by its share of the time.
     """
@@ -80,8 +83,35 @@ class Mmpp(Model):
     @property
     def rate_rps(self) -> float:
         """Return the mean rate."""
-        each = sum(state.rate_rps * state.mean_s for state in self.states)
-        return each / sum(state.mean_s for state in self.states)
+        shares = zip(self.states, self.time_shares, strict=True)
+        return sum(state.rate_rps * share for state, share in shares)
+
+    @property
+    def follows(self) -> list[list[float]]:
+        """Return for each state how likely each of the states is to follow it."""
+        n = len(self.states)
+        alike = [[float(i != j) / (n - 1) for j in range(n)] for i in range(n)]
+        return [x if s.next is None else s.next for s, x in zip(self.states, alike, strict=True)]
+
+    @property
+    def time_shares(self) -> list[float]:
+        """Return the share of the time that each state lasts, in the long run.
+
+        How often each is visited, times how long it lasts. States are taken out of the chain one by
+        one, and put in again. Source: Grassmann, Taksar and Heyman, Operations Research 33 (1985).
+        """
+        p = [list(row) for row in self.follows]
+        for k in range(len(p) - 1, 0, -1):
+            leaves = sum(p[k][:k])
+            for i in range(k):
+                p[i][k] /= leaves
+                for j in range(k):
+                    p[i][j] += p[i][k] * p[k][j]
+        visits = [1.0]
+        for k in range(1, len(p)):
+            visits.append(sum(visits[i] * p[i][k] for i in range(k)))
+        times = [v * state.mean_s for v, state in zip(visits, self.states, strict=True)]
+        return [time / sum(times) for time in times]
 
 
 class Cox(Model):
