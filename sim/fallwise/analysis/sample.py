@@ -7,8 +7,9 @@ much the batches differ.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 import numpy as np
 
@@ -23,10 +24,11 @@ from fallwise.analysis.money import unit_usd_per_s, units_mean
 from fallwise.analysis.predict import Prediction
 from fallwise.analysis.tally import Tally, add, exact_sum, in_units, rows, tally
 from fallwise.scenario import Scenario
-from fallwise.tables import LONGEST_NS, NOT_VISITED, Floats, Int64s, OutcomeTable, seconds
+from fallwise.tables import LONGEST_NS, NOT_VISITED, Floats, Int16s, Int64s, OutcomeTable, seconds
 
 __all__ = [
     "FEWEST_BEYOND",
+    "QUANTILES",
     "Json",
     "Sample",
     "Times",
@@ -42,6 +44,8 @@ Json = dict[str, float | None]
 FEWEST_BEYOND: Final = 10
 """So many values must lie beyond a tail quantile before it is printed."""
 
+
+QUANTILES: Final = {"p50": 0.5, "p95": 0.95, "p99": 0.99, "p999": 0.999}
 
 NEIGHBOURS: Final = 1 << 14
 """Rows whose servers are looked at together."""
@@ -119,19 +123,21 @@ def warmup(prediction: Prediction) -> list[int]:
 def collect(prediction: Prediction, cuts: Sequence[int]) -> Sample:
     """Return the sample of a prediction, without the first cuts[r] requests of run r."""
     runs = prediction.runs
-    batches: list[Tally] = []
-    for run, cut in zip(runs, cuts, strict=True):
-        n = len(run.outcomes)
-        parts = 1 if len(runs) > 1 else min(BATCHES, n - cut)
-        batches += _batches(run, [cut + (n - cut) * b // parts for b in range(parts + 1)])
     ends = [(run, cut, len(run.outcomes)) for run, cut in zip(runs, cuts, strict=True)]
     measured = [rows(run.outcomes, *cut) for run, *cut in ends]
-    segments = [run.requests.segment[cut:] for run, cut, _ in ends]
+    times = _Measured(measured, [run.requests.segment[cut:] for run, cut, _ in ends])
+    batches: list[Tally] = []
+    with ThreadPoolExecutor(1) as beside:  # Neither sorting nor summing holds the interpreter.
+        sorted_too = beside.submit(times.prepare)
+        for run, cut, n in ends:
+            parts = 1 if len(runs) > 1 else min(BATCHES, n - cut)
+            batches += _batches(run, [cut + (n - cut) * b // parts for b in range(parts + 1)])
+        sorted_too.result()
     return Sample(
         scenario=prediction.scenario,
         batches=batches,
         total=add(batches),
-        times=_Measured(measured, segments),
+        times=times,
         cuts=cuts,
         requests=sum(len(run.outcomes) for run in runs),
         seconds_simulated=sum(float(run.outcomes.end_ns.max()) / 1e9 for run in runs),
@@ -179,10 +185,20 @@ def held_ns(start_ns: Int64s, busy_ns: Int64s, times_ns: Int64s) -> list[int]:
 class _Measured:
     """Times in memory, exactly; one entry a run."""
 
-    def __init__(self, runs: list[OutcomeTable], segments: list[Any]):
+    def __init__(self, runs: list[OutcomeTable], segments: list[Int16s]):
         self.runs = runs
         self.segments = segments
-        self._last: tuple[str, list[Floats], Floats] | None = None
+        self._found: dict[str, dict[float, Json | None]] = {}
+
+    def prepare(self) -> None:
+        """Work out what a summary will ask for."""
+        paths = {bits for run in self.runs for bits in np.flatnonzero(np.bincount(run.path))}
+        segments = {j for of in self.segments for j in np.flatnonzero(np.bincount(of))}
+        names = [f"wait{k}" for k in range(self.runs[0].tiers)]
+        names += ["sojourn", *(f"path{bits}" for bits in sorted(paths))]
+        names += [f"segment{j}" for j in sorted(segments)] if len(segments) > 1 else []
+        for name in names:
+            self.quantile(name, 0.99)
 
     def _values(self, name: str) -> list[Floats]:
         """Return each run's values, in the order of the arrivals."""
@@ -196,20 +212,19 @@ class _Measured:
             return [run.sojourn_s.compress(run.path == int(name[4:])) for run in self.runs]
         return [_waits(run, int(name.removeprefix("wait"))) for run in self.runs]
 
-    def _sorted(self, name: str) -> tuple[list[Floats], Floats]:
-        """Return each run's values, and those of all runs ascending; the last ones are kept."""
-        if self._last is None or self._last[0] != name:
+    def quantile(self, name: str, q: float) -> Json | None:
+        if name not in self._found:
+            asked = [0.99] if name.startswith("wait") else QUANTILES.values()
             values = [x for x in self._values(name) if len(x)]
             ascending = np.concatenate([np.zeros(0), *values])
             ascending.sort()
-            self._last = name, values, ascending
-        return self._last[1:]
-
-    def quantile(self, name: str, q: float) -> Json | None:
-        values, ascending = self._sorted(name)
-        if not enough(len(ascending), q):
-            return None
-        return pooled_quantile(values, q, ascending=ascending).dict()
+            self._found[name] = {
+                q: pooled_quantile(values, q, ascending=ascending).dict()
+                if enough(len(ascending), q)
+                else None
+                for q in asked
+            }
+        return self._found[name][q]
 
     def above(self, name: str, value_s: float) -> int:
         return sum(int(np.count_nonzero(x > value_s)) for x in self._values(name))

@@ -47,7 +47,7 @@ from fallwise.analysis.money import SECONDS_PER_MONTH
 from fallwise.analysis.predict import Prediction
 from fallwise.analysis.questions import by_question, widened
 from fallwise.analysis.risk import risk
-from fallwise.analysis.sample import Json, Sample, collect, estimate, warmup
+from fallwise.analysis.sample import QUANTILES, Json, Sample, collect, estimate, warmup
 from fallwise.scenario import Scenario
 from fallwise.tables import STATUSES, Floats, RequestTable
 
@@ -55,7 +55,6 @@ __all__ = ["SCORED", "baselines_of", "calibrate", "describe", "in_time", "summar
 
 Summary = dict[str, Any]
 
-QUANTILES: Final = {"p50": 0.5, "p95": 0.95, "p99": 0.99, "p999": 0.999}
 SCORED: Final = 100_000
 """Requests from which a score's calibration is taken; more would tell nothing new."""
 
