@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from fallwise.draw import blocks, draw, stream
 from fallwise.draw.latent import auroc
+from fallwise.draw.streams import FEW
 from fallwise.errors import ScenarioError
 from fallwise.scenario import Scenario, parse
 from fallwise.tables import NEVER_NS, RequestTable
@@ -102,6 +103,12 @@ def test_blocks_have_the_rows_of_the_whole(block: int, arrivals: str, tmp_path: 
     assert len(whole.columns()) == 16  # all but call_usd
     # A longer run begins with the same rows.
     assert draw(scenario, 3, n + 50).take(slice(n)).difference(whole) is None
+
+
+def test_many_rows_are_drawn_on_several_cores_as_few_are_on_one() -> None:
+    case, n = everything(), FEW + 10
+    parts = list(blocks(case, 3, n, FEW // 4))
+    assert RequestTable.concat(parts).difference(draw(case, 3, n)) is None
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(tmp_path: Path) -> None:

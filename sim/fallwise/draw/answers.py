@@ -11,6 +11,7 @@ import numpy as np
 from fallwise.draw import latent
 from fallwise.draw.mix import Asked
 from fallwise.draw.replay import Replay, model_of
+from fallwise.draw.streams import side_by_side
 from fallwise.errors import Problem, ScenarioError, TableError
 from fallwise.scenario import Router, Scenario, Tier
 from fallwise.tables import Bools, Float32s, Floats, Int32s
@@ -60,19 +61,20 @@ class Answers:
         difficulty = None
         if self.replay is None and any(a.loading or a.beta for a in self.abilities.values()):
             difficulty = self._difficulty(asked, "difficulty")
-        found: list[Given | None] = []
-        for k, tier in enumerate(self.scenario.tiers):
+
+        def of_tier(k: int) -> Given | None:
+            tier = self.scenario.tiers[k]
             if tier.kind == "cache":
-                found.append(None)
-            elif k in self.abilities:
-                # Beside a table there is no common difficulty: this tier is right by itself.
-                own = difficulty
-                if self.replay is not None and tier.answers:
-                    own = self._difficulty(asked, f"difficulty:{tier.name}")
-                found.append(self._synthetic(k, tier, asked, own))
-            else:
-                found.append(self._replayed(k, tier, asked))
-        return found
+                return None
+            if k not in self.abilities:
+                return self._replayed(k, tier, asked)
+            # Beside a table there is no common difficulty: this tier is right by itself.
+            own = difficulty
+            if self.replay is not None and tier.answers:
+                own = self._difficulty(asked, f"difficulty:{tier.name}")
+            return self._synthetic(k, tier, asked, own)
+
+        return side_by_side(of_tier, range(len(self.scenario.tiers)), len(asked))
 
     def _difficulty(self, asked: Asked, name: str) -> Floats:
         values = asked.questions.normal(name)

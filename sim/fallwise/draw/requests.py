@@ -16,7 +16,7 @@ from fallwise.draw.evaluations import EvaluationTable
 from fallwise.draw.laws import nanoseconds, seconds, tokens
 from fallwise.draw.mix import Asked, ask, popularity
 from fallwise.draw.replay import Replay, model_of, open_replay
-from fallwise.draw.streams import Streams
+from fallwise.draw.streams import Streams, side_by_side
 from fallwise.draw.traces import Recording, read_trace
 from fallwise.errors import Problem, ScenarioError
 from fallwise.scenario import Scenario, Tier
@@ -153,21 +153,23 @@ class _Source:
         return columns
 
     def _service_ns(self, asked: Asked, tokens: Tokens) -> Int64s:
-        service_ns = np.zeros(tokens[0].shape, np.int64, "F")
-        for k, tier in enumerate(self.scenario.tiers):
-            if tier.kind == "cache":
-                service_ns[:, k] = round((tier.lookup_s or 0) * 1e9)
-                continue
-            key = ("tiers", k, "service")
-            if tier.service is None:
-                raise ScenarioError(Problem("this key is missing", "add service", key))
-            if isinstance(tier.service, Batching):
-                alone_s = tier.service.seconds(tokens[1], tokens[0][:, k])
-                service_ns[:, k] = nanoseconds(alone_s, key)
-                continue
-            name = f"service_ns:{tier.name}"
-            service_ns[:, k] = self._times(tier.service, name, k, asked, tokens, key)
+        service_ns = np.empty(tokens[0].shape, np.int64, "F")
+
+        def fill(k: int) -> None:
+            service_ns[:, k] = self._service_of(k, asked, tokens)
+
+        side_by_side(fill, range(len(self.scenario.tiers)), len(asked))
         return service_ns
+
+    def _service_of(self, k: int, asked: Asked, tokens: Tokens) -> Int64s | int:
+        tier, key = self.scenario.tiers[k], ("tiers", k, "service")
+        if tier.kind == "cache":
+            return round((tier.lookup_s or 0) * 1e9)
+        if tier.service is None:
+            raise ScenarioError(Problem("this key is missing", "add service", key))
+        if isinstance(tier.service, Batching):
+            return nanoseconds(tier.service.seconds(tokens[1], tokens[0][:, k]), key)
+        return self._times(tier.service, f"service_ns:{tier.name}", k, asked, tokens, key)
 
     def _verifier_ns(self, asked: Asked, tokens: Tokens) -> Int64s | None:
         found: Int64s | None = None
