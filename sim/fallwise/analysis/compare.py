@@ -7,11 +7,11 @@ from typing import Any, Final
 
 import numpy as np
 
-from fallwise.analysis.intervals import BATCHES, Paired, batch_ratio, paired, paired_quantile
+from fallwise.analysis.intervals import Paired, paired, paired_quantile
 from fallwise.analysis.money import rent_usd
 from fallwise.analysis.predict import Prediction
+from fallwise.analysis.questions import asked, by_groups, by_quantile, outer
 from fallwise.analysis.sample import enough, warmup
-from fallwise.draw import questions
 from fallwise.errors import Problem, ScenarioError
 from fallwise.tables import Floats, Int64s
 
@@ -48,7 +48,7 @@ def differences(candidates: Sequence[tuple[str, Prediction]]) -> list[dict[str, 
     """
     cuts = common_warmup(candidates)
     (first, base), *others = candidates
-    question = _questions(base, cuts)
+    question = asked(base, cuts)
     return [
         {"a": name, "b": first} | _difference(other, base, cuts, question) for name, other in others
     ]
@@ -70,14 +70,18 @@ def _difference(
         )
         found[measure] = _json(paired(mine, theirs))
         if question is not None:
-            found[measure] |= _outer(found[measure], mine - theirs, question)
+            found[measure] = outer(found[measure], *by_groups(mine - theirs, question))
     mine, theirs = (
         np.concatenate([_sojourn_s(r)[c:] for r, c in zip(x.runs, cuts, strict=True)])
         for x in (a, b)
     )
+    others = None if question is None else by_quantile(mine, theirs, question, QUANTILES.values())
     for name, q in QUANTILES.items():
         known = enough(len(mine), q)
-        found[f"sojourn_s_{name}"] = _json(paired_quantile(mine, theirs, q)) if known else None
+        pair = _json(paired_quantile(mine, theirs, q)) if known else None
+        if pair is not None and others is not None:
+            pair = outer(pair, *others[q])
+        found[f"sojourn_s_{name}"] = pair
     return found
 
 
@@ -85,30 +89,6 @@ def _json(pair: Paired) -> dict[str, float | None]:
     reduction = pair.variance_reduction
     finite = float(reduction) if np.isfinite(reduction) else None
     return pair.difference.dict() | {"variance_reduction": finite}
-
-
-def _questions(prediction: Prediction, cuts: Sequence[int]) -> Int64s | None:
-    """Return which question each measured request asks; None where no table is asked again."""
-    answers = prediction.scenario.answers
-    if answers.source != "replay" or answers.sample == "each_once":
-        return None
-    return np.concatenate(
-        [
-            questions(prediction.scenario, run.seed, len(run.outcomes))[cut:]
-            for run, cut in zip(prediction.runs, cuts, strict=True)
-        ]
-    )
-
-
-def _outer(found: dict[str, Any], difference: Floats, question: Int64s) -> dict[str, Any]:
-    """Return the bounds that hold also those from groups of whole questions."""
-    group = question % BATCHES
-    over, count = np.bincount(group, difference), np.bincount(group)
-    there = count > 0
-    other = batch_ratio(over[there], count[there])
-    if found["low"] is None or not np.isfinite(other.half_width):
-        return {}
-    return {"low": min(found["low"], other.low), "high": max(found["high"], other.high)}
 
 
 def _cost_usd(run: Prediction) -> Floats:

@@ -7,19 +7,24 @@ query, whose differences show what another table would have given, and the wider
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
-from fallwise.analysis.intervals import BATCHES
+from fallwise.analysis.intervals import BATCHES, batch_ratio
 from fallwise.analysis.predict import Prediction
 from fallwise.analysis.sample import Json, Sample
 from fallwise.analysis.tally import Tally, add, rows, tally
-from fallwise.draw import questions
+from fallwise.draw import questions, stream
+from fallwise.tables import Floats, Int64s
 
-__all__ = ["by_question", "widened"]
+__all__ = ["asked", "by_groups", "by_quantile", "by_question", "outer", "widened"]
+
+DRAWS: Final = 200
+"""Times that the questions are drawn again."""
 
 
 def by_question(prediction: Prediction, cuts: Sequence[int], sample: Sample) -> Sample | None:
@@ -65,6 +70,72 @@ class _NoTimes:
 
     def above(self, name: str, value_s: float) -> int:
         return 0
+
+
+def asked(prediction: Prediction, cuts: Sequence[int]) -> Int64s | None:
+    """Return which question each measured request asks; None where no table is asked again."""
+    answers = prediction.scenario.answers
+    if answers.source != "replay" or answers.sample == "each_once":
+        return None
+    return np.concatenate(
+        [
+            questions(prediction.scenario, run.seed, len(run.outcomes))[cut:]
+            for run, cut in zip(prediction.runs, cuts, strict=True)
+        ]
+    )
+
+
+def by_groups(values: Floats, question: Int64s) -> tuple[float, float]:
+    """Return between what a column's mean is with other questions, from groups of whole ones."""
+    group = question % BATCHES
+    over, count = np.bincount(group, values), np.bincount(group)
+    there = count > 0
+    found = batch_ratio(over[there], count[there])
+    return found.low, found.high
+
+
+def by_quantile(
+    a: Floats, b: Floats, question: Int64s, qs: Iterable[float]
+) -> dict[float, tuple[float, float]]:
+    """Return between what a's quantiles less b's are with other questions, drawn again and again.
+
+    Row i of both is the same request. Few questions are alike by chance, so draws are set apart as
+    Student's t would have it. Source: Efron and Tibshirani, An Introduction to the Bootstrap
+    (1993), sections 8 and 12.
+    """
+    from scipy.stats import norm, t
+
+    numbers, block = np.unique(question, return_inverse=True)
+    number, qs = len(numbers), tuple(qs)
+    if number < 2:
+        return dict.fromkeys(qs, (math.nan, math.nan))
+    # The data first: each question once.
+    chance = stream(0, "questions")
+    drawn = chance.multinomial(number, np.full(number, 1 / number), DRAWS)
+    times = np.vstack([np.ones(number, np.int64), drawn])
+    found = _quantiles(a, block, times, qs) - _quantiles(b, block, times, qs)
+    wider = t.ppf(0.975, number - 1) / norm.ppf(0.975) * math.sqrt(number / (number - 1))
+    ends = found[0] + wider * (np.quantile(found[1:], [0.025, 0.975], axis=0) - found[0])
+    return {q: (float(low), float(high)) for q, low, high in zip(qs, *ends, strict=True)}
+
+
+def _quantiles(values: Floats, block: Int64s, times: Int64s, qs: Sequence[float]) -> Floats:
+    """Return (draws, len(qs)) quantiles of values (n,), each block counted so many times."""
+    order = np.argsort(values, kind="stable")
+    ascending, block = values[order], block[order]
+    found = np.empty((len(times), len(qs)))
+    for i, count in enumerate(times):
+        below = np.cumsum(count[block])
+        at = np.searchsorted(below, np.array(qs) * below[-1])
+        found[i] = ascending[np.minimum(at, len(values) - 1)]
+    return found
+
+
+def outer(found: dict[str, Any], low: float, high: float) -> dict[str, Any]:
+    """Return an estimate whose interval holds these ends as well; those that are unknown do not."""
+    if found["low"] is None or not math.isfinite(low) or not math.isfinite(high):
+        return found
+    return found | {"low": min(found["low"], low), "high": max(found["high"], high)}
 
 
 def widened(found: Any, other: Any) -> Any:
