@@ -12,6 +12,7 @@ a million.
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ import numpy as np
 from fallwise.analysis.bootstrap import bounds, resampled
 from fallwise.analysis.quality import Fork
 from fallwise.draw import stream
-from fallwise.planning.halves import Half, whole
+from fallwise.planning.halves import whole
 from fallwise.planning.pick import Goal, pick
 from fallwise.planning.reported import evidence
 from fallwise.planning.side import Side, side_of
@@ -63,8 +64,8 @@ def part(side: Side, rows: Any) -> Side:
 
     ways = side.fork
     fork = Fork(ways.score[rows], ways.asked[rows], of(ways.correct), of(ways.cost_usd))
-    half = Half(side.half.requests, np.arange(len(rows)), np.ones(len(rows)))
-    return Side(half, fork, of(side.cheapest), of(side.frontier), side.rent_usd)
+    half = replace(side.half, question=np.arange(len(rows)), weight=np.ones(len(rows)))
+    return Side(half, fork, of(side.cheapest), of(side.frontier), side.rents)
 
 
 def coverage(side: Side, labels: int, splits: int) -> tuple[float, float]:
