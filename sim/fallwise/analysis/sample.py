@@ -36,6 +36,7 @@ __all__ = [
     "enough",
     "estimate",
     "held_ns",
+    "waited_ns",
     "warmup",
 ]
 
@@ -128,7 +129,7 @@ def collect(prediction: Prediction, cuts: Sequence[int]) -> Sample:
     times = _Measured(measured, [run.requests.segment[cut:] for run, cut, _ in ends])
     batches: list[Tally] = []
     with ThreadPoolExecutor(1) as beside:  # Neither sorting nor summing holds the interpreter.
-        sorted_too = beside.submit(times.prepare)
+        sorted_too = beside.submit(times.prepare, len(prediction.scenario.traffic.segments))
         for run, cut, n in ends:
             parts = 1 if len(runs) > 1 else min(BATCHES, n - cut)
             batches += _batches(run, [cut + (n - cut) * b // parts for b in range(parts + 1)])
@@ -190,13 +191,12 @@ class _Measured:
         self.segments = segments
         self._found: dict[str, dict[float, Json | None]] = {}
 
-    def prepare(self) -> None:
-        """Work out what a summary will ask for."""
+    def prepare(self, segments: int) -> None:
+        """Work out what a summary of a scenario with so many segments will ask for."""
         paths = {bits for run in self.runs for bits in np.flatnonzero(np.bincount(run.path))}
-        segments = {j for of in self.segments for j in np.flatnonzero(np.bincount(of))}
         names = [f"wait{k}" for k in range(self.runs[0].tiers)]
         names += ["sojourn", *(f"path{bits}" for bits in sorted(paths))]
-        names += [f"segment{j}" for j in sorted(segments)] if len(segments) > 1 else []
+        names += [f"segment{j}" for j in range(segments)] if segments > 1 else []
         for name in names:
             self.quantile(name, 0.99)
 
@@ -210,7 +210,7 @@ class _Measured:
             return [run.sojourn_s.compress(segment == j) for run, segment in runs]
         if name.startswith("path"):
             return [run.sojourn_s.compress(run.path == int(name[4:])) for run in self.runs]
-        return [_waits(run, int(name.removeprefix("wait"))) for run in self.runs]
+        return [seconds(waited_ns(run, int(name.removeprefix("wait")))) for run in self.runs]
 
     def quantile(self, name: str, q: float) -> Json | None:
         if name not in self._found:
@@ -235,10 +235,14 @@ def enough(count: int, q: float) -> bool:
     return count * (1 - q) >= (FEWEST_BEYOND if q > 0.5 else 0.5) * (1 - 1e-9)
 
 
-def _waits(run: OutcomeTable, k: int) -> Floats:
-    enter, start, finish = (x[:, k] for x in (run.enter_ns, run.start_ns, run.finish_ns))
-    there = run.visit[:, k] != NOT_VISITED
-    if not there.all():
-        enter, start, finish = (x.compress(there) for x in (enter, start, finish))
+def waited_ns(outcomes: OutcomeTable, k: int) -> Int64s:
+    """Return how long each visit of tier k waited: to its start, or to its end without one."""
+    visited = outcomes.visit[:, k] != NOT_VISITED
+    enter, start, finish = (
+        x[:, k] for x in (outcomes.enter_ns, outcomes.start_ns, outcomes.finish_ns)
+    )
+    if not visited.all():
+        enter, start, finish = (x.compress(visited) for x in (enter, start, finish))
     served = start >= 0
-    return seconds((start if served.all() else np.where(served, start, finish)) - enter)
+    waited: Int64s = (start if served.all() else np.where(served, start, finish)) - enter
+    return waited

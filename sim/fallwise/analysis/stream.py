@@ -16,7 +16,7 @@ import numpy as np
 from fallwise.analysis.baselines import accept_all, only
 from fallwise.analysis.intervals import BATCHES, batch_ratio
 from fallwise.analysis.learning import Learned, curve
-from fallwise.analysis.sample import Json, Sample, enough
+from fallwise.analysis.sample import Json, Sample, enough, waited_ns
 from fallwise.analysis.settle import settle
 from fallwise.analysis.summary import SCORED, baselines_of, calibrate, describe, in_time
 from fallwise.analysis.tally import Tally, add, tally
@@ -26,7 +26,7 @@ from fallwise.engines.blocks import simulate_blocks
 from fallwise.errors import Problem, ScenarioError
 from fallwise.policies import decide
 from fallwise.scenario import Scenario
-from fallwise.tables import NOT_VISITED, Decisions, Int64s, OutcomeTable, RequestTable
+from fallwise.tables import Decisions, Int64s, OutcomeTable, RequestTable
 
 __all__ = ["RELATIVE_ERROR", "summarise_stream"]
 
@@ -62,7 +62,7 @@ def summarise_stream(
     def drawn(decided: Callable[[RequestTable], Block]) -> Iterator[Block]:
         return (decided(requests) for requests in blocks(scenario, seed, n, block))
 
-    learned = Learned(n)
+    learned = Learned(n) if scenario.cache else None
     decided = drawn(lambda r: (r, decide(scenario, r)))
     sample = _streamed(scenario, plan(scenario, seed), decided, edges, learned)
     compared = {}
@@ -75,7 +75,7 @@ def summarise_stream(
     about = {"scenario": scenario.name, "command": "run", "seed": seed, "engine": "compiled"}
     about["quantile_relative_error"] = RELATIVE_ERROR
     summary = about | describe(sample, compared) | {"calibration": calibrate(scenario, first)}
-    return in_time(summary, scenario, first, curve([learned] if scenario.cache else []))
+    return in_time(summary, scenario, first, curve([learned] if learned else []))
 
 
 def _refuse(scenario: Scenario) -> None:
@@ -158,15 +158,12 @@ class _Histograms:
         sojourn = _bins(outcomes.end_ns - outcomes.arrival_ns)
         self._count("sojourn", b, sojourn)
         for j in [] if segment is None else np.flatnonzero(np.bincount(segment)).tolist():
-            self._count(f"segment{j}", b, sojourn[segment == j])
+            self._count(f"segment{j}", b, sojourn.compress(segment == j))
         path = outcomes.path
         for bits in np.flatnonzero(np.bincount(path)).tolist():
-            self._count(f"path{bits}", b, sojourn[path == bits])
+            self._count(f"path{bits}", b, sojourn.compress(path == bits))
         for k in range(outcomes.tiers):
-            there = outcomes.visit[:, k] != NOT_VISITED
-            start, finish = outcomes.start_ns[there, k], outcomes.finish_ns[there, k]
-            waited = np.where(start >= 0, start, finish) - outcomes.enter_ns[there, k]
-            self._count(f"wait{k}", b, _bins(waited))
+            self._count(f"wait{k}", b, _bins(waited_ns(outcomes, k)))
 
     def _count(self, name: str, b: int, bins: Int64s) -> None:
         if name not in self.counts:
@@ -197,10 +194,9 @@ class _Histograms:
 
 
 def _bins(ns: Int64s) -> Int64s:
-    bins: Int64s = np.zeros(len(ns), np.int64)
-    some = ns > 0
-    bins[some] = 1 + (np.log2(ns[some].astype(np.float64)) * PER_OCTAVE).astype(np.int64)
-    return bins
+    # The logarithm of no time is put in the first bin by the mask; that of 1 is as good as any.
+    bins: Int64s = 1 + (np.log2(np.maximum(ns, 1)) * PER_OCTAVE).astype(np.int64)
+    return bins * (ns > 0)
 
 
 def _middle_s(at: float) -> float:

@@ -265,6 +265,6 @@ def _grades(values: Float32s) -> Int32s:
 
 def exact_sum(whole: Int64s | Int32s) -> int:
     """Return the sum of numbers from 0 on, exact also where it does not fit into 64 bits."""
-    if whole.size and int(whole.max()) * whole.size >= 1 << 63:
+    if whole.itemsize == 8 and whole.size and int(whole.max()) * whole.size >= 1 << 63:
         return (int((whole >> 31).sum()) << 31) + int((whole & ((1 << 31) - 1)).sum())
     return int(whole.sum())

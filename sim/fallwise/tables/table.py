@@ -118,14 +118,21 @@ class Table:
 
     def take(self, rows: Any) -> Self:
         """Return the table of these rows: positions, a mask or a slice."""
-        taken = {k: np.asfortranarray(v[rows]) for k, v in self.columns().items()}
-        return replace(self, **taken)
+        if isinstance(rows, slice):
+            return replace(
+                self, **{k: np.asfortranarray(v[rows]) for k, v in self.columns().items()}
+            )
+        rows = np.asarray(rows)
+        if rows.dtype == np.bool_:
+            rows = np.flatnonzero(rows)
+        # Tier by tier, as the columns lie in memory.
+        return replace(self, **{k: v.T.take(rows, axis=-1).T for k, v in self.columns().items()})
 
     @classmethod
     def concat(cls, tables: Sequence[Self]) -> Self:
         """Return one table of the rows of all, in order; provenance is that of the first."""
         joined = {
-            name: np.asfortranarray(np.concatenate([t.columns()[name] for t in tables]))
+            name: np.concatenate([t.columns()[name].T for t in tables], axis=-1).T
             for name in tables[0].columns()
         }
         return replace(tables[0], **joined)
