@@ -14,6 +14,12 @@ def test_the_reference_page_is_current() -> None:
     assert page == reference(schema()), f"make it again: {command}"
 
 
+def test_every_key_says_what_it_is() -> None:
+    cells = [line.split(" | ") for line in reference(schema()).splitlines() if line[:3] == "| `"]
+    assert len(cells) > 100
+    assert [row[0] for row in cells if not row[-1].strip(" |")] == []
+
+
 def test_the_reference_has_every_key_with_its_type_and_rule() -> None:
     page = reference(schema())
     for name, part in {"Scenario": schema(), **schema()["$defs"]}.items():

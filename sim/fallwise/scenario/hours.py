@@ -26,6 +26,7 @@ class Shift(Model):
     model_config = ConfigDict(validate_by_name=True, serialize_by_alias=True)
 
     days: Annotated[list[Day], Field(min_length=1)]
+    """Each of them."""
     opens: Clock = Field(alias="from")
     """Time of day, like "09:00"."""
     closes: Clock = Field(alias="to")

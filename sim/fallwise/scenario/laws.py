@@ -49,6 +49,7 @@ class Fixed(Model):
 
     kind: Literal["fixed"]
     value_s: NotNegative
+    """The time."""
 
 
 class Exponential(Model):
@@ -56,6 +57,7 @@ class Exponential(Model):
 
     kind: Literal["exponential"]
     mean_s: Positive
+    """Its mean."""
 
 
 class Lognormal(Model):
@@ -63,7 +65,9 @@ class Lognormal(Model):
 
     kind: Literal["lognormal"]
     p50_s: Positive
+    """Half take longer."""
     p99_s: Positive
+    """One in a hundred takes longer."""
 
 
 class Gamma(Model):
@@ -71,7 +75,9 @@ class Gamma(Model):
 
     kind: Literal["gamma"]
     mean_s: Positive
+    """Its mean."""
     cv: Positive
+    """1 is exponential, above 1 has a longer tail."""
 
 
 class Empirical(Model):
@@ -79,6 +85,7 @@ class Empirical(Model):
 
     kind: Literal["empirical"]
     values_s: Annotated[list[NotNegative], Field(min_length=1)]
+    """What was measured, say."""
 
 
 class FromTable(Model):
@@ -86,6 +93,7 @@ class FromTable(Model):
 
     kind: Literal["table"]
     column: str = "seconds"
+    """What it is called there."""
 
 
 class FromTrace(Model):
@@ -99,7 +107,9 @@ class FromTokens(Model):
 
     kind: Literal["tokens"]
     ttft: SimpleLaw
+    """Time to the first token."""
     tpot_s: NotNegative
+    """Time for each output token."""
     prefill_s: NotNegative = 0.0
     """Before the first token, beside ttft: so long for each token of the prompt as it is sent."""
 
@@ -108,7 +118,9 @@ class Part(Model):
     """A component of a mixture."""
 
     weight: Positive
+    """Its share is its weight over the sum of all."""
     law: SimpleLaw
+    """How long it takes."""
 
 
 class Mixture(Model):
@@ -116,6 +128,7 @@ class Mixture(Model):
 
     kind: Literal["mixture"]
     parts: Annotated[list[Part], Field(min_length=1)]
+    """What is mixed."""
 
 
 SimpleLaw = Annotated[
@@ -137,8 +150,11 @@ class Batching(Model):
 
     kind: Literal["batching"]
     step_s: Positive
+    """How long a step lasts at least."""
     step_s_per_request: NotNegative = 0.0
+    """How much longer for each request in it."""
     prefill_s_per_prompt_token: NotNegative = 0.0
+    """How much longer for each prompt token that is read in it."""
 
     def seconds(self, prompt_tokens: Any, output_tokens: Any, among: int = 1) -> Any:
         """Return how long requests hold a slot among so many, each of which waits for prefills."""
@@ -165,6 +181,7 @@ class FixedTokens(Model):
 
     kind: Literal["fixed"]
     tokens: Annotated[int, Field(ge=0)]
+    """How many."""
 
 
 class LognormalTokens(Model):
@@ -172,7 +189,9 @@ class LognormalTokens(Model):
 
     kind: Literal["lognormal"]
     p50_tokens: Positive
+    """Half have more."""
     p99_tokens: Positive
+    """One in a hundred has more."""
 
 
 TokenLaw = Annotated[

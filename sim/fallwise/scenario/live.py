@@ -42,9 +42,11 @@ class Invoices(Model):
 
     kind: Literal["invoices"]
     model: Literal["naive-bayes", "logistic", "svc"]
+    """Which of them."""
     prompt_tokens: Annotated[int, Field(ge=0)] = 0
     """Billed for every answer, where the reader stands in the place of a hosted model."""
     output_tokens: Annotated[int, Field(ge=0)] = 0
+    """Billed for every answer too."""
 
 
 class Intents(Model):
@@ -52,6 +54,7 @@ class Intents(Model):
 
     kind: Literal["intents"]
     model: Literal["tfidf", "minilm", "ensemble"]
+    """Which of them."""
     file: str
     """Of `python scenarios/measure/intents.py --save FILE`, found from the scenario's folder. It is
     a pickle, which runs what is in it: use your own only."""
@@ -68,6 +71,7 @@ class Arithmetic(Model):
 
     kind: Literal["arithmetic"]
     rule: Literal["sum", "order"] = "sum"
+    """What has to hold of the amounts."""
 
 
 Live = Annotated[Upstream | Invoices | Intents | Tickets, Field(discriminator="kind")]

@@ -34,6 +34,7 @@ class Autoscale(Model):
     min_replicas: Annotated[int, Field(ge=0)]
     """There are at least so many; 0 lets the tier go to sleep."""
     max_replicas: Annotated[int, Field(ge=1)]
+    """There are at most so many."""
     target_utilisation: Annotated[float, Field(ge=0.01, le=100)]
     """In service and waiting for each slot: so many replicas are wanted that it is at most this."""
     interval_s: Positive

@@ -28,13 +28,19 @@ class Answers(Model):
     """
 
     source: Literal["replay", "synthetic"]
+    """From an evaluation table, or drawn from each tier's own numbers."""
     table: str | None = None
+    """Replay: the file, found from the scenario's folder."""
     dataset: str | None = None
+    """Replay: only its rows of this dataset."""
     split: str | None = None
+    """Replay: only its rows of this split."""
     leave_out: str | None = None
     """Replay: rows where this column of the table is true (or not 0) are not used."""
     score_column: str = "confidence"
+    """Replay: the column that a policy sees as the score."""
     sample: Literal["resample", "each_once"] = "resample"
+    """Replay: queries drawn with replacement, or each of them once."""
 
 
 class Money(Model):
@@ -51,16 +57,22 @@ class Target(Model):
     """
 
     measure: str
+    """A name of the summary: quality, cost_usd_mean, sojourn_s_p99."""
     segment: str | None = None
+    """Only the requests of this segment count; by default all do."""
     at_most: float | None = None
+    """Met at this or below; either this or at_least."""
     at_least: float | None = None
+    """Met at this or above."""
 
 
 class Assumption(Model):
     """A number that nobody measured: which key it is, and why this value."""
 
     key: str
+    """Where the number stands: tiers.small.service."""
     why: str
+    """Where the value comes from, and why it is believed."""
 
 
 class Run(Model):
@@ -72,9 +84,13 @@ class Run(Model):
     """
 
     requests: Annotated[int, Field(ge=1, le=100_000_000_000)] = 100_000
+    """How many are drawn."""
     seed: Annotated[int, Field(ge=0)] = 1
+    """The same seed draws the same requests."""
     replications: Annotated[int, Field(ge=1)] = 1
+    """Independent runs, each with all requests."""
     warmup: Literal["auto"] | Annotated[int, Field(ge=0)] = "auto"
+    """How many of the first requests are not measured."""
 
 
 class Scenario(Model):
@@ -93,7 +109,7 @@ class Scenario(Model):
     router: Router | None = None
     """Looks at a request first, and says where it starts."""
     money: Money = Money()
-    """What the cascade costs beyond its calls."""
+    """Upkeep: what is paid by the month, beyond calls."""
     targets: list[Target] = []
     """Limits on the results; a run that misses one ends with status 1."""
     assumptions: list[Assumption] = []
@@ -101,6 +117,7 @@ class Scenario(Model):
     run: Run = Run()
     """How long to look."""
     deployment: Deployment | None = None
+    """A live cascade that is not ours, for `fallwise check`."""
     _folder: Path = PrivateAttr(default=Path())
 
     @property

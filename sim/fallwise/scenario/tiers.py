@@ -27,8 +27,11 @@ class Calibration(Model):
     """
 
     temperature: Positive = 1.0
+    """Above 1 the shown score is less sure than the true one."""
     bias: float = 0.0
+    """Above 0 the shown score is higher."""
     table: list[Annotated[tuple[Share, Share], Field(strict=False)]] | None = None
+    """Pairs of score and shown score, instead of both."""
 
 
 class SyntheticAnswers(Model):
@@ -43,11 +46,17 @@ class SyntheticAnswers(Model):
     """
 
     accuracy: Annotated[float, Field(gt=0, le=1)]
+    """Share of right answers, at difficulty 0."""
     loading: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """How much of what it gets wrong is due to the shared difficulty."""
     auroc: Annotated[float, Field(ge=0.5, lt=1)] = 0.5
+    """How well its score tells right from wrong; 0.5 not at all."""
     score_loading: Annotated[float, Field(ge=0, lt=1)] | None = None
+    """The score's own correlation with the difficulty."""
     score_quantiles: Annotated[list[Share], Field(min_length=2)] | None = None
+    """The score's values, at equal steps of probability."""
     calibration: Calibration = Calibration()
+    """How the score that is shown differs from the probability."""
     wrong_choices: Count = 3
     """How many different wrong answers there are: two tiers that are both wrong may agree."""
 
@@ -69,12 +78,15 @@ class Verifier(Model):
     """
 
     column: str | None = None
+    """Replay: the evaluation table's column of verdicts, 1 passes."""
     catch_rate: Share | None = None
     """Share of the wrong answers that it refuses."""
     false_alarm_rate: Share | None = None
     """Share of the right answers that it refuses."""
     service: Law | None = None
+    """How long it takes."""
     usd_per_request: NotNegative = 0.0
+    """Price of a look."""
     live: LiveVerifier | None = None
     """Who looks at answers in a live deployment."""
 
@@ -88,12 +100,19 @@ class Router(Model):
     """
 
     column: str | None = None
+    """Replay: the evaluation table's column with the router's score."""
     auroc: Annotated[float, Field(ge=0.5, lt=1)] | None = None
+    """Without a column: how well its score tells what `about` gets right."""
     about: Name | None = None
+    """The tier whose being right the score is about."""
     cuts: Annotated[list[float], Field(min_length=1)]
+    """Scores, ascending, that part the starts."""
     starts: Annotated[list[Name], Field(min_length=2)]
+    """Tiers, one more than cuts."""
     service: Law | None = None
+    """How long it takes."""
     usd_per_request: NotNegative = 0.0
+    """Price of a look."""
     live: Upstream | None = None
     """Who looks at requests in a live deployment."""
 

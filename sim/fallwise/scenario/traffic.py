@@ -35,6 +35,7 @@ class Poisson(Model):
 
     kind: Literal["poisson"]
     rate_rps: Positive
+    """Mean rate."""
 
 
 class Renewal(Model):
@@ -42,7 +43,9 @@ class Renewal(Model):
 
     kind: Literal["gamma"]
     rate_rps: Positive
+    """Mean rate."""
     cv: Positive
+    """Standard deviation of the gaps over their mean."""
 
 
 class Profile(Model):
@@ -50,7 +53,9 @@ class Profile(Model):
 
     kind: Literal["profile"]
     step_s: Positive
+    """How long each rate lasts."""
     rates_rps: Annotated[list[NotNegative], Field(min_length=1)]
+    """One rate a step."""
 
     @property
     def rate_rps(self) -> float:
@@ -167,8 +172,11 @@ class Trace(Model):
 
     kind: Literal["trace"]
     file: str
+    """Found from the scenario's folder."""
     dither_s: NotNegative = 0.0
+    """Each arrival is moved by a random time below this: for stamps in whole seconds."""
     rate_factor: Positive = 1.0
+    """So many times as fast as it was recorded."""
 
 
 Arrivals = Annotated[
@@ -203,8 +211,11 @@ class Repeats(Model):
     """With probability repeat_share the question is one of distinct_keys, by Zipf's law."""
 
     repeat_share: Share
+    """Of the segment's requests; all others ask something new."""
     distinct_keys: Annotated[int, Field(ge=1)]
+    """How many questions come again."""
     zipf_exponent: NotNegative = 1.0
+    """0: each as often; the higher, the more often the most popular."""
 
 
 class Segment(Model):
@@ -247,5 +258,6 @@ class Traffic(Model):
     surges: list[Surge] = []
     """Where they overlap, their factors are multiplied."""
     segments: Annotated[list[Segment], Field(min_length=1)] = [Segment()]
+    """The mix of requests; by default all are of one kind."""
     starts: Moment = "mon 00:00"
     """Day and time at which the run starts, for week and for opening hours."""
