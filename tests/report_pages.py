@@ -1,15 +1,26 @@
-"""What the tests of the page share: two runs and their pages."""
+"""What the tests of the pages share: two runs, one study of each other kind, and their pages."""
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
 from analysis_cascades import scenario, tier
+from fallwise.analysis.judge import culprits, judge, verdict
+from fallwise.analysis.measures import from_inside
 from fallwise.analysis.predict import Prediction, predict
 from fallwise.analysis.summary import summarise
-from fallwise.report import page
+from fallwise.cli.app import app
+from fallwise.draw import stream
+from fallwise.report import answer, page
 from fallwise.scenario import Scenario
+from fallwise.scenario import read as read_scenario
+from typer.testing import CliRunner
 
 
 @cache
@@ -49,3 +60,92 @@ def made(stakes: bool = False) -> tuple[Scenario, Prediction, dict[str, Any]]:
 def html(stakes: bool = False) -> str:
     read, prediction, summary = made(stakes)
     return page(summary, read, prediction)
+
+
+STUDY = """\
+name: asked
+about: A case </script><b>& more.
+traffic:
+  arrivals: {kind: poisson, rate_rps: 2}
+  segments: [{wrong_answer_usd: 0.05}]
+answers: {source: synthetic}
+tiers:
+  - name: small
+    kind: pool
+    replicas: 2
+    replica_usd_per_hour: 0.5
+    threshold: 0.8
+    timeout_s: 2
+    service: {kind: exponential, mean_s: 0.2}
+    answers: {accuracy: 0.8, auroc: 0.75, loading: 0.6}
+  - name: big
+    kind: api
+    concurrency: 5
+    timeout_s: 9
+    service: {kind: exponential, mean_s: 0.5}
+    answers: {accuracy: 0.9, loading: 0.6}
+    usd_per_request: 0.01
+assumptions:
+  - {key: tiers.big.usd_per_request, why: a price list}
+targets:
+  - {measure: sojourn_s_p95, at_most: 2.5}
+money: {upkeep_usd_per_month: 1000}
+run: {requests: 3000}
+"""
+ARGS = {
+    "breakeven": (),
+    "compare": (),
+    "size": ("--growth", "2"),
+    "sensitivity": (
+        *("--range", "tiers.small.threshold=0.6:0.9", "--range", "traffic=x0.5:x2"),
+        *("--sobol", "4"),
+    ),
+}
+STUDIES = (*ARGS, "check")
+
+
+@cache
+def studied(command: str) -> tuple[dict[str, Any], str]:
+    """Return the summary and the page of a command, as it writes them to its folder."""
+    if command == "check":
+        return checked()
+    with TemporaryDirectory() as home:
+        path, out = Path(home) / "asked.yaml", Path(home) / "out"
+        path.write_text(STUDY)
+        args = [command, str(path), *ARGS[command], "--out", str(out)]
+        result = CliRunner().invoke(app, args, catch_exceptions=False)
+        assert result.exit_code == 0, result.output
+        summary = json.loads((out / "summary.json").read_text())
+        return summary, (out / "report.html").read_text(encoding="utf-8")
+
+
+def checked(slower: float = 1.0) -> tuple[dict[str, Any], str]:
+    """Return a check of what was predicted, against the same with times so many times as long."""
+    with TemporaryDirectory() as home:
+        path = Path(home) / "asked.yaml"
+        path.write_text(STUDY)
+        read = read_scenario(path)
+    told = predict(read, n=1500).outcomes
+    # Nobody deployed this: the other side is the prediction, twice, and slower.
+    slow = replace(
+        told,
+        end_ns=told.arrival_ns + ((told.end_ns - told.arrival_ns) * slower).astype(np.int64),
+    )
+    rows = judge(from_inside(read, told), told, slow, slow, stream(1, "check"))
+    summary = {
+        **{
+            "scenario": "asked",
+            "command": "check",
+            "seed": 1,
+            "version": "1",
+            "engine": "compiled",
+        },
+        **{"host": "a host", "verdict": verdict(rows, [], 0), "doubts": [], "findings": ["a fact"]},
+        **{"culprits": culprits(read, rows), "rows": rows, "lost": 0, "billing_differs": False},
+        **{"requests": len(told), "offered_rps": 2.0, "achieved_rps": 2.0, "send_lag_s_p99": 0.001},
+        "not_judged": [{"measure": "ttft_s", "why": "it is not said"}],
+        "profile": {"tiers": [], "rows": rows[:2], "predicted_from_it": False},
+        "tiers": [{"name": t.name, "kind": t.kind} for t in read.tiers],
+        "assumptions": [item.model_dump() for item in read.assumptions],
+    }
+    return summary, answer(summary, read, told, slow)

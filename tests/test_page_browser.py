@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
-from report_pages import html
+from report_pages import STUDIES, html, studied
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 FLAGS = (
@@ -38,8 +38,9 @@ CONTRAST = """() => {
       if (a > 0) grounds.push([r, g, b]);
     }
     // In the flow, a tier's words stand on the columns of the requests that come to it.
-    const column = getComputedStyle(document.querySelector(".fall i")).backgroundColor;
-    if (element.closest(".flow")) grounds.push(rgb(column));
+    if (element.closest(".flow")) {
+      grounds.push(rgb(getComputedStyle(document.querySelector(".fall i")).backgroundColor));
+    }
     for (const ground of grounds) {
       found.push([contrast(light(ink), light(ground)), walk.currentNode.data.trim()]);
     }
@@ -50,6 +51,15 @@ SPILLED = """() => [...document.querySelectorAll("body *")].filter((e) => {
   const box = e.getBoundingClientRect();
   return box.width && (box.right > innerWidth + 0.5 || box.left < -0.5);
 }).map((e) => e.outerHTML.slice(0, 120))"""
+# Of two texts beside an axis none may hide the other.
+COVERED = """() => [...document.querySelectorAll(".plot")].flatMap((plot) =>
+  [".x", ".y"].flatMap((side) => {
+    const boxes = [...plot.querySelectorAll(side)].map((e) => e.getBoundingClientRect());
+    return boxes.flatMap((a, i) => boxes.slice(i + 1).filter((b) =>
+      a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom
+    ).map((b) => `${plot.ariaLabel}: ${side} at ${a.left} and ${b.left}`));
+  }))"""
+PAGES = ("run", *STUDIES)
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium here: apt-get install it")
 
@@ -63,18 +73,23 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> str:
-    path = tmp_path_factory.mktemp("page") / "report.html"
-    path.write_text(html(True), encoding="utf-8")
-    return path.as_uri()
+def addresses(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    folder = tmp_path_factory.mktemp("page")
+    found = {}
+    for name in PAGES:
+        path = folder / f"{name}.html"
+        path.write_text(html(True) if name == "run" else studied(name)[1], encoding="utf-8")
+        found[name] = path.as_uri()
+    return found
 
 
 @pytest.fixture
-def opened(browser: Browser, address: str) -> Iterator[Any]:
+def opened(browser: Browser, addresses: dict[str, str]) -> Iterator[Any]:
     pages: list[Page] = []
     said: list[str] = []
 
-    def opens(width: int = 1000, scheme: Any = "light") -> Page:
+    def opens(width: int = 1000, scheme: Any = "light", name: str = "run") -> Page:
+        address = addresses[name]
         viewport: Any = {"width": width, "height": 800}
         page = browser.new_page(viewport=viewport, color_scheme=scheme)
         page.on("console", lambda message: said.append(message.text))
@@ -140,9 +155,10 @@ def test_the_keyboard_is_enough(opened: Any) -> None:
     assert shown(page)["threshold"] == "0.5"
 
 
+@pytest.mark.parametrize("name", PAGES)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_all_text_can_be_read(opened: Any, scheme: str) -> None:
-    found = opened(scheme=scheme).evaluate(CONTRAST)
+def test_all_text_can_be_read(opened: Any, scheme: str, name: str) -> None:
+    found = opened(scheme=scheme, name=name).evaluate(CONTRAST)
     assert len(found) > 100
     assert [pair for pair in found if pair[0] < 4.5] == []
 
@@ -157,11 +173,24 @@ def test_nothing_is_wider_than_the_screen(opened: Any, width: int) -> None:
         assert page.evaluate(SPILLED) == []
 
 
-def test_on_paper_there_is_no_slider_and_all_the_rest(opened: Any, tmp_path: Path) -> None:
-    page = opened()
+@pytest.mark.parametrize("name", STUDIES)
+@pytest.mark.parametrize("width", [360, 700, 1000])
+def test_no_study_is_wider_than_the_screen(opened: Any, width: int, name: str) -> None:
+    page = opened(width, name=name)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.evaluate(SPILLED) == []
+    assert page.evaluate(COVERED) == []
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_on_paper_there_is_no_slider_and_all_the_rest(
+    opened: Any, tmp_path: Path, name: str
+) -> None:
+    page = opened(name=name)
     page.emulate_media(media="print")
     assert not page.locator("#slider").is_visible()
     assert page.locator("h1").is_visible()
-    assert page.locator("#flow li").count() == 4
+    if name == "run":
+        assert page.locator("#flow li").count() == 4
     page.pdf(path=tmp_path / "page.pdf", format="A4")
     assert (tmp_path / "page.pdf").stat().st_size > 20_000

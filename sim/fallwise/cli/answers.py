@@ -13,7 +13,7 @@ import typer
 if TYPE_CHECKING:
     from fallwise.scenario import Scenario
 
-__all__ = ["about", "counted", "deliver", "working"]
+__all__ = ["about", "counted", "deliver", "page_of", "working"]
 
 Json = dict[str, Any]
 
@@ -53,7 +53,15 @@ def deliver(
     show(console, summary)
     for item in summary["assumptions"]:
         console.print(f"• assumed: {item['key']}: {item['why']}", markup=False)
-    console.print(f"\nWritten to {folder}", markup=False, soft_wrap=True)
+    said = f"\nWritten to {folder}" + ("; open report.html there" if html else "")
+    console.print(said, markup=False, soft_wrap=True)
+
+
+def page_of(summary: Json, scenario: Scenario) -> str:
+    """Return the page of a command that plans."""
+    from fallwise import report
+
+    return report.answer(summary, scenario)
 
 
 @contextmanager

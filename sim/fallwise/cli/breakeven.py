@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from fallwise.cli.answers import about, deliver
+from fallwise.cli.answers import about, deliver, page_of
 from fallwise.cli.options import (
     AsJson,
     EngineOption,
@@ -49,27 +49,29 @@ def breakeven(
         from fallwise.planning.breakeven import breakeven as found_for
 
         found = found_for(predict(checked, engine=engine), utilisation)
-    deliver(about(checked, "breakeven", engine) | found, folder, as_json, _show)
+    summary = about(checked, "breakeven", engine) | found
+    deliver(summary, folder, as_json, _show, page_of(summary, checked))
     if found["requests_per_month"] is None:
         raise typer.Exit(1)
 
 
 def _show(console: Any, summary: dict[str, Any]) -> None:
     from fallwise.cli.show import percent, usd, within
+    from fallwise.report.studies.breakeven import pays
 
-    console.print(_pays(summary, "The cascade"), markup=False)
+    console.print(pays(summary, "The cascade"), markup=False)
     counted = summary["with_wrong_answers"]
     if counted:
         lost = counted["wrong_answers_usd"]
         console.print(
             f"Wrong answers cost {usd(lost['cascade'])} a request here, and "
             f"{usd(lost['frontier_only'])} with {summary['frontier']} alone. "
-            + _pays(counted, "Counting them, it"),
+            + pays(counted, "Counting them, it"),
             markup=False,
         )
     now = summary["requests_per_month_now"]
-    pays = any(r["from"] <= now <= (r["to"] or now) for r in summary["pays_in"])
-    end = "where it pays" if pays else "where it does not pay"
+    gains = any(r["from"] <= now <= (r["to"] or now) for r in summary["pays_in"])
+    end = "where it pays" if gains else "where it does not pay"
     console.print(f"This scenario's traffic is {now:,.0f} a month, {end}.")
     ours, theirs = summary["quality"], summary["quality_frontier_only"]
     console.print(
@@ -87,23 +89,3 @@ def _show(console: Any, summary: dict[str, Any]) -> None:
         cascade, frontier = usd(point["cascade_usd"]), usd(point["frontier_only_usd"])
         console.print(f"{point['requests_per_month']:>18,.0f}{cascade:>20}{frontier:>20}")
     console.print()
-
-
-def _pays(summary: dict[str, Any], who: str) -> str:
-    """Return from where on it pays, in words."""
-    pays, ranges = summary["requests_per_month"], summary["pays_in"]
-    if pays is None:
-        return f"{who} never pays: {summary['why']}."
-    if not pays["value"] and pays["high"] == 0:
-        return f"{who} pays from the first request on."
-    low, high = pays["low"], pays["high"]
-    if low is None:
-        span = "too short a run for an interval"
-    else:
-        span = f"{low:,.0f} to " + ("never" if high is None else f"{high:,.0f}")
-    words = f"{who} pays from {pays['value']:,.0f} requests a month on ({span})."
-    if len(ranges) > 1:
-        first = ranges[0]
-        words += f" Below that also from {first['from']:,.0f} to {first['to']:,.0f}"
-        words += "." if len(ranges) == 2 else f", and in {len(ranges) - 2} more ranges."
-    return words

@@ -109,7 +109,7 @@ def check(
             target = replace(target, max_usd=max_usd)
             target = _agreed(target, _address(host), max_requests, yes)
             judged = _of_host(target, _address(host), Path(home))
-        _written(folder, judged, Path(home))
+        _written(folder, judged, stated, Path(home))
     if as_json:
         typer.echo(json.dumps(judged.summary, indent=2, ensure_ascii=False, allow_nan=False))
     else:
@@ -289,7 +289,7 @@ def ended_by_signals() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _written(folder: Path, judged: Judged, home: Path) -> None:
+def _written(folder: Path, judged: Judged, scenario: Scenario, home: Path) -> None:
     from fallwise import plots, report
 
     def fill(folder: Path) -> None:
@@ -303,7 +303,8 @@ def _written(folder: Path, judged: Judged, home: Path) -> None:
         for suffix in (".png", ".svg"):
             plots.save(figure, folder / "figures" / f"check{suffix}")
 
-    report.write(folder, judged.summary, None, fill=fill)
+    html = report.answer(judged.summary, scenario, judged.predicted, judged.measured)
+    report.write(folder, judged.summary, None, html, fill)
 
 
 def show(summary: dict[str, Any], folder: Path | None) -> None:
@@ -333,4 +334,5 @@ def show(summary: dict[str, Any], folder: Path | None) -> None:
     for said in summary["findings"]:
         console.print(f"• {said}", markup=False)
     if folder is not None:
-        console.print(f"\nWritten to {folder}", markup=False)
+        said = f"\nWritten to {folder}; open report.html there"
+        console.print(said, markup=False, soft_wrap=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fallwise.cli.answers import about, deliver
+from fallwise.cli.answers import about, deliver, page_of
 from fallwise.cli.options import (
     AsJson,
     EngineOption,
@@ -75,7 +75,7 @@ def compare(
     if any("(--router-auroc)" in one["how"] for one in found["candidates"]):
         why = f"{router_auroc:g} is assumed for a router that is not there yet (--router-auroc)"
         summary["assumptions"].append({"key": "router.auroc", "why": why})
-    deliver(summary, folder, as_json, show_compared)
+    deliver(summary, folder, as_json, show_compared, page_of(summary, checked[0]))
 
 
 def _found(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fallwise.cli.answers import about, counted, deliver
+from fallwise.cli.answers import about, counted, deliver, page_of
 from fallwise.cli.options import (
     AsJson,
     EngineOption,
@@ -69,7 +69,8 @@ def sensitivity(
 
         journal = folder.with_name(f"{folder.name}.journal.jsonl")
         found = found_for(checked, parsed, sobol, None, engine, scheduler, journal, progress)
-    deliver(about(checked, "sensitivity", engine) | found, folder, as_json, _show)
+    summary = about(checked, "sensitivity", engine) | found
+    deliver(summary, folder, as_json, _show, page_of(summary, checked))
     journal.unlink(missing_ok=True)
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from fallwise.cli.answers import about, deliver, working
+from fallwise.cli.answers import about, deliver, page_of, working
 from fallwise.cli.options import (
     AsJson,
     EngineOption,
@@ -72,7 +72,8 @@ def size(
         from fallwise.planning.size import size as found_for
 
         found = found_for(checked, traffic, None, engine, peak, growth, offers)
-    deliver(about(checked, "size", engine) | found, folder, as_json, _show)
+    summary = about(checked, "size", engine) | found
+    deliver(summary, folder, as_json, _show, page_of(summary, checked))
     if found["pick"] is None or (found["grown"] or found)["pick"] is None:
         raise typer.Exit(1)
 

@@ -7,13 +7,15 @@ cross several times. What an autoscaler rents follows the volume, and is a line 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from fallwise.tables import Floats
 
-__all__ = ["Rent", "Side", "pays_from", "pays_in"]
+__all__ = ["Rent", "Side", "pays_from", "pays_in", "side_from", "volumes"]
 
 MOST_STEPS = 20_000
 """Of more steps some are taken together: by then a whole unit is nothing beside the total."""
@@ -98,6 +100,33 @@ class Side:
     def fixed_usd(self) -> float:
         """Return the most that a month can cost beyond full_usd a request."""
         return self.upkeep_usd + sum(rent.usd_per_month * rent.standing for rent in self.rents)
+
+
+def side_from(plain: dict[str, Any]) -> Side:
+    """Return a side as the summary of `breakeven` has it."""
+    rents = [
+        Rent(
+            one["name"],
+            one["usd_per_month"],
+            one["requests_per_month"] or math.inf,
+            tuple((work, units) for work, units in one.get("follows", ())),
+        )
+        for one in plain["rented"]
+    ]
+    return Side(plain["usage_usd"], plain["upkeep_usd_per_month"], tuple(rents))
+
+
+def volumes(low: float, high: float, sides: Sequence[Side]) -> Floats:
+    """Return volumes between two, with both ends of every step that can be seen."""
+    found = [np.geomspace(low, high, 400)]
+    for side in sides:
+        for rent in side.rents:
+            if math.isfinite(rent.requests_per_month):
+                steps = rent.steps(min(high, 300 * rent.requests_per_month))
+                found += [steps * (1 - 1e-9), steps * (1 + 1e-9)]
+    volume = np.unique(np.concatenate(found))
+    seen: Floats = volume[(volume >= low) & (volume <= high)]
+    return seen
 
 
 def pays_from(ours: Side, theirs: Side) -> float:

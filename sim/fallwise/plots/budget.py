@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["latency_budget"]
+__all__ = ["OF", "PARTS", "latency_budget"]
 
 PARTS: Final = {
     "cache": "cache",

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["predicted_and_measured"]
+__all__ = ["often", "predicted_and_measured"]
 
 MOST: Final = 4
 """So many paths have a panel of their own."""
@@ -27,23 +27,14 @@ def predicted_and_measured(
 
     Row i of the tables is the same request. The paths with most requests have a panel of their own.
     """
-    names = [tier["name"] for tier in summary["tiers"]]
-    paths, counts = np.unique(predicted.path, return_counts=True)
-    often = [int(p) for p in paths[np.argsort(-counts)] if (predicted.path == p).sum() >= FEWEST]
-    panels: list[tuple[str, Any, Bools, Bools]] = [
-        ("all requests", "black", np.ones(len(predicted), bool), np.ones(len(measured), bool))
-    ]
-    for bits in often[:MOST] if len(often) > 1 else ():
-        visited = [name for k, name in enumerate(names) if bits >> k & 1]
-        colour = colours(summary)[visited[-1]] if visited else GREY
-        label = " → ".join(visited) or "no tier at all"
-        panels.append((label, colour, predicted.path == bits, measured.path == bits))
+    panels = often(summary, predicted, measured)
     across = min(len(panels), 2)
     down = -(-len(panels) // across)
     below = note(summary, "Line: predicted. Dots: measured, 50 quantiles.")
     with frame(_title(summary), below, 1.0 + 2.7 * down) as (figure, page):
-        for i, (label, colour, here, there) in enumerate(panels):
+        for i, (label, here, there) in enumerate(panels):
             ax = page.add_subplot(down, across, i + 1)
+            colour = colours(summary).get(label.rpartition(" → ")[2], GREY) if i else "black"
             _panel(ax, predicted.sojourn_s[here], measured.sojourn_s[there], colour)
             shares = f"{percent(here.mean())} predicted, {percent(there.mean())} measured"
             ax.set_title(label if i == 0 else f"{label}\n{shares}")
@@ -52,6 +43,23 @@ def predicted_and_measured(
             if i % across == 0:
                 ax.set_ylabel("requests that are done (%)")
     return figure
+
+
+def often(
+    summary: Summary, predicted: OutcomeTable, measured: OutcomeTable
+) -> list[tuple[str, Bools, Bools]]:
+    """Return what has a panel: all requests and, where there are several, the usual paths.
+
+    Each with a name and, (n,), which rows of either side are meant.
+    """
+    found = [("all requests", np.ones(len(predicted), bool), np.ones(len(measured), bool))]
+    paths, counts = np.unique(predicted.path, return_counts=True)
+    usual = paths[np.argsort(-counts)][: (counts >= FEWEST).sum()].tolist()
+    for bits in usual[:MOST] if len(usual) > 1 else ():
+        visited = [t["name"] for k, t in enumerate(summary["tiers"]) if bits >> k & 1]
+        label = " → ".join(visited) or "no tier at all"
+        found.append((label, predicted.path == bits, measured.path == bits))
+    return found
 
 
 def _panel(ax: Axes, predicted_s: Any, measured_s: Any, colour: Any) -> None:

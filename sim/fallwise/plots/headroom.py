@@ -10,7 +10,7 @@ from fallwise.plots.style import DASHES, GREY, Summary, frame, note
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["headroom"]
+__all__ = ["headroom", "used"]
 
 COLOURS: Final = ("#1f5f99", "#d95f02", "#2a9d3a", "#7b3294", "#8c510a")
 
@@ -30,9 +30,9 @@ def headroom(summary: Summary) -> Figure:
         for target, (colour, dashes) in zip(head["curve"][0]["targets"], looks, strict=False):
             rows = [(r["traffic_factor"], _of(r["targets"], target["name"])) for r in head["curve"]]
             x = [factor for factor, _ in rows]
-            used = [[_used(of, end) for _, of in rows] for end in ("value", "low", "high")]
-            ax.plot(x, used[0], color=colour, linestyle=dashes, linewidth=2, label=_label(target))
-            ax.fill_between(x, used[1], used[2], color=colour, alpha=0.15, linewidth=0)
+            parts = [[used(of, end) for _, of in rows] for end in ("value", "low", "high")]
+            ax.plot(x, parts[0], color=colour, linestyle=dashes, linewidth=2, label=_label(target))
+            ax.fill_between(x, parts[1], parts[2], color=colour, alpha=0.15, linewidth=0)
         ax.axhline(100, color="black", linewidth=1)
         if head["breaks_at"]:
             ax.axvline(head["traffic_factor"], color=GREY, linewidth=1.2, linestyle=":")
@@ -47,7 +47,7 @@ def _of(targets: list[dict[str, Any]], name: str) -> dict[str, Any]:
     return next(target for target in targets if target["name"] == name)
 
 
-def _used(target: dict[str, Any], end: str) -> float:
+def used(target: dict[str, Any], end: str) -> float:
     """Return the percentage of the limit that is used up; NaN where it was not measured."""
     value, limit = target[end], target["limit"]
     if value is None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from fallwise.planning.volume import Rent, Side
+from fallwise.planning.volume import side_from, volumes
 from fallwise.plots.style import GREY, Summary, frame, note, usd
 from fallwise.tables import Floats
 
@@ -37,7 +37,7 @@ def cost_against_volume(summary: Summary) -> Figure:
             look = LOOK[name]
             if name == "frontier_only":
                 look = look | {"label": f"{summary['frontier']} alone"}
-            ax.plot(volume, _side(plain).monthly_usd(volume), **look)
+            ax.plot(volume, side_from(plain).monthly_usd(volume), **look)
         _ranges(ax, summary, volume)
         ax.set_xscale("log")
         ax.set_xlim(volume[0], volume[-1])
@@ -54,31 +54,9 @@ def cost_against_volume(summary: Summary) -> Figure:
     return figure
 
 
-def _side(plain: dict[str, Any]) -> Side:
-    rents = [
-        Rent(
-            one["name"],
-            one["usd_per_month"],
-            one["requests_per_month"] or np.inf,
-            tuple((work, units) for work, units in one.get("follows", ())),
-        )
-        for one in plain["rented"]
-    ]
-    return Side(plain["usage_usd"], plain["upkeep_usd_per_month"], tuple(rents))
-
-
 def _volumes(summary: Summary) -> Floats:
-    """Return volumes over the printed range, with both ends of every step that can be seen."""
-    ends = [summary["monthly"][at]["requests_per_month"] for at in (0, -1)]
-    found = [np.geomspace(ends[0], ends[1], 400)]
-    for plain in summary["sides"].values():
-        for rent in _side(plain).rents:
-            if np.isfinite(rent.requests_per_month):
-                steps = rent.steps(min(ends[1], 300 * rent.requests_per_month))
-                found += [steps * (1 - 1e-9), steps * (1 + 1e-9)]
-    volume = np.unique(np.concatenate(found))
-    seen: Floats = volume[(volume >= ends[0]) & (volume <= ends[1])]
-    return seen
+    low, high = (summary["monthly"][at]["requests_per_month"] for at in (0, -1))
+    return volumes(low, high, [side_from(plain) for plain in summary["sides"].values()])
 
 
 def _ranges(ax: Axes, summary: Summary, volume: Floats) -> None:
@@ -100,7 +78,7 @@ def _ranges(ax: Axes, summary: Summary, volume: Floats) -> None:
             "zorder": 4,
             "solid_capstyle": "butt",
         }
-        at = _side(summary["sides"]["cascade"]).monthly_usd(np.array([pays["value"]]))[0]
+        at = side_from(summary["sides"]["cascade"]).monthly_usd(np.array([pays["value"]]))[0]
         ax.plot(pays["value"], at, "o", color="#2a9d3a", markersize=9, markeredgecolor="white")
         ax.plot([pays["low"], high], [at, at], label="from here on it pays, 95 % interval", **look)
 
@@ -115,6 +93,6 @@ def _title(summary: Summary) -> str:
     words = f"The cascade pays from {pays['value']:,.0f} requests a month on"
     if not now:
         return words
-    side = _side(summary["sides"]["cascade"]), _side(summary["sides"]["frontier_only"])
+    side = side_from(summary["sides"]["cascade"]), side_from(summary["sides"]["frontier_only"])
     totals = [float(one.monthly_usd(np.array([now]))[0]) for one in side]
     return f"{words}; now, at {now:,.0f}, it is {usd(totals[0])} against {usd(totals[1])}"

@@ -6,7 +6,6 @@ desk does.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -16,11 +15,11 @@ import numpy as np
 from fallwise.analysis.calibration import reliability
 from fallwise.analysis.predict import Prediction
 from fallwise.planning.thresholds import Point
-from fallwise.plots.style import duration
+from fallwise.report.pieces import Axis, Bar, Bars, Part, Said, Section, logarithmic, place, ticks
 from fallwise.report.words import dollars, seconds, share
 from fallwise.scenario import Scenario
 
-__all__ = ["Chart", "Log", "calibration", "curve", "flow", "latency", "latency_axis", "tornado"]
+__all__ = ["Chart", "calibration", "curve", "flow", "latency", "latency_axis", "tornado"]
 
 Summary = Mapping[str, Any]
 Json = dict[str, Any]
@@ -28,24 +27,6 @@ Json = dict[str, Any]
 MARKS: Final = {"p50": "●", "p95": "■", "p99": "▲"}
 MOST: Final = 6
 """So many paths are drawn."""
-
-
-def _round(x: float) -> float:
-    """Return percent to a hundredth: finer than a pixel, and few bytes."""
-    return round(float(x), 2)
-
-
-def _ticks(low: float, high: float, about: int = 5) -> list[float]:
-    """Return round numbers between two, about so many.
-
-    >>> _ticks(0.0, 1.0), _ticks(0.62, 0.84)
-    ([0.0, 0.2, 0.4, 0.6, 0.8, 1.0], [0.65, 0.7, 0.75, 0.8])
-    """
-    raw = (high - low) / about
-    ten = 10.0 ** math.floor(math.log10(raw))
-    step = next(m * ten for m in (1, 2, 5, 10) if m * ten >= raw * 0.999)
-    first = math.ceil(low / step - 1e-9)
-    return [round(i * step, 12) for i in range(first, math.floor(high / step + 1e-9) + 1)]
 
 
 @dataclass(frozen=True)
@@ -62,11 +43,11 @@ class Chart:
 
     def x(self, usd: float) -> float:
         """Return a cost's place from the left."""
-        return _round(100 * usd / self.width_usd)
+        return place(100 * usd / self.width_usd)
 
     def y(self, quality: float) -> float:
         """Return a quality's place from the top."""
-        return _round(100 * (self.high - quality) / (self.high - self.low))
+        return place(100 * (self.high - quality) / (self.high - self.low))
 
     def place(self, point: Point) -> Json:
         """Return where a point and the ends of its intervals are, for the page's script."""
@@ -100,8 +81,8 @@ def curve(summary: Summary, by_tier: Mapping[str, list[Point]], own: Point, many
     room = 0.08 * (max(seen) - min(seen)) + 0.005
     low, high = max(min(seen) - room, -0.02), min(max(seen) + room, 1.02)
     chart = Chart(right, low, high, [], [], [], [])
-    chart.x_ticks.extend((chart.x(t), dollars(t * many)) for t in _ticks(0, right, 4)[:5])
-    chart.y_ticks.extend((chart.y(t), f"{100 * t:g} %") for t in _ticks(low, high))
+    chart.x_ticks.extend((chart.x(t), dollars(t * many)) for t in ticks(0, right, 4)[:5])
+    chart.y_ticks.extend((chart.y(t), f"{100 * t:g} %") for t in ticks(low, high))
     for name, line in zip(by_tier, moved, strict=True):
         spots = [(chart.x(c), chart.y(q)) for c, q in line]
         within = [spot for spot in spots if spot[0] <= 104]
@@ -135,9 +116,9 @@ def flow(point: Point, names: Sequence[str]) -> list[Json]:
         for path, left, width in spans:
             if not path["bits"] >> k & 1:
                 continue
-            falls.append((_round(left), _round(width)))
+            falls.append((place(left), place(width)))
             if path["bits"] >> k > 1:
-                parts.append(("on", _round(left), _round(width)))
+                parts.append(("on", place(left), place(width)))
                 continue
             right, said = 100 * path["share"] * path["quality"], 100 * path["answered"]
             for kind, begin, end in (
@@ -146,7 +127,7 @@ def flow(point: Point, names: Sequence[str]) -> list[Json]:
                 ("lost", said, width),
             ):
                 if end - begin > 1e-9:
-                    parts.append((kind, _round(left + begin), _round(end - begin)))
+                    parts.append((kind, place(left + begin), place(end - begin)))
         hit = tier["hit_share"]
         rows.append(
             {
@@ -163,27 +144,7 @@ def flow(point: Point, names: Sequence[str]) -> list[Json]:
     return rows
 
 
-@dataclass(frozen=True)
-class Log:
-    """A logarithmic axis of seconds."""
-
-    low_s: float
-    high_s: float
-
-    def x(self, time_s: float) -> float:
-        """Return a time's place from the left."""
-        part = math.log(max(time_s, self.low_s) / self.low_s) / math.log(self.high_s / self.low_s)
-        return _round(100 * part)
-
-    @property
-    def ticks(self) -> list[tuple[float, str]]:
-        """Return the powers of ten, or some of them."""
-        first, last = math.ceil(math.log10(self.low_s)), math.floor(math.log10(self.high_s))
-        step = max(1, -(-(last - first + 1) // 6))
-        return [(self.x(10.0**i), duration(10.0**i)) for i in range(first, last + 1, step)]
-
-
-def latency_axis(every: Sequence[Point]) -> Log:
+def latency_axis(every: Sequence[Point]) -> Axis:
     """Return an axis that has room for the times of all points."""
     times = [
         path[name]
@@ -192,16 +153,15 @@ def latency_axis(every: Sequence[Point]) -> Log:
         for name in MARKS
         if path[name] is not None and path[name] > 0
     ]
-    low, high = (min(times), max(times)) if times else (0.01, 1.0)
-    return Log(10.0 ** math.floor(math.log10(low / 1.2)), 10.0 ** math.ceil(math.log10(high * 1.2)))
+    return logarithmic(times, seconds)
 
 
-def latency(point: Point, names: Sequence[str], axis: Log) -> list[Json]:
+def latency(point: Point, names: Sequence[str], axis: Axis) -> list[Json]:
     """Return the most frequent paths, with the places of their quantiles."""
     rows = []
     for path in point["paths"][:MOST]:
         taken = [name for k, name in enumerate(names) if path["bits"] >> k & 1]
-        marks = [(mark, axis.x(path[q])) for q, mark in MARKS.items() if path[q] is not None]
+        marks = [(mark, axis.at(path[q])) for q, mark in MARKS.items() if path[q] is not None]
         words = [f"{MARKS[q]} {q} {seconds(path[q])}" for q in MARKS if path[q] is not None]
         rows.append(
             {
@@ -229,10 +189,10 @@ def calibration(summary: Summary, scenario: Scenario, prediction: Prediction) ->
         groups = reliability(score, correct, known=known)
         spots = [
             {
-                "x": _round(100 * groups.score_mean[i]),
-                "y": _round(100 - 100 * groups.quality[i]),
-                "low": _round(100 - 100 * groups.low[i]),
-                "high": _round(100 - 100 * groups.high[i]),
+                "x": place(100 * groups.score_mean[i]),
+                "y": place(100 - 100 * groups.quality[i]),
+                "low": place(100 - 100 * groups.low[i]),
+                "high": place(100 - 100 * groups.high[i]),
             }
             for i in range(len(groups.count))
         ]
@@ -240,14 +200,14 @@ def calibration(summary: Summary, scenario: Scenario, prediction: Prediction) ->
         auroc = "–" if row["auroc"] is None else f"{row['auroc']:.3f}"
         found[row["tier"]] = {
             "spots": spots,
-            "threshold": None if threshold is None else _round(100 * min(1.0, max(0.0, threshold))),
+            "threshold": None if threshold is None else place(100 * min(1.0, max(0.0, threshold))),
             "words": f"Mean score {row['score_mean']:.3f}, right {share(row['quality'])}; "
             f"AUROC {auroc}, expected calibration error {row['ece']:.3f}",
         }
     return found
 
 
-def tornado(movers: Json, many: int = 1) -> list[Json]:
+def tornado(movers: Json, many: int = 1) -> Section:
     """Return, for each measure that something moves, the assumptions by how far they move it."""
 
     def usd(x: float) -> str:
@@ -259,7 +219,7 @@ def tornado(movers: Json, many: int = 1) -> list[Json]:
         "quality": ("quality", lambda x: f"{100 * x:.2f}\u00a0%"),
         "sojourn_s_p95": ("95 % are done within", seconds),
     }
-    found = []
+    found: list[Part] = []
     for measure, (title, form) in forms.items():
         base = movers["base"][measure]
         if measure == "cost_at_stake_usd_mean" and base == movers["base"]["cost_usd_mean"]:
@@ -274,19 +234,24 @@ def tornado(movers: Json, many: int = 1) -> list[Json]:
         high = max(base, *(max(r[measure]) for r in rows))
 
         def x(value: float, low: float = low, high: float = high) -> float:
-            return _round(100 * (value - low) / (high - low))
+            return place(100 * (value - low) / (high - low))
 
-        bars = [
-            {
-                "key": row["key"],
-                "words": f"{form(row[measure][0])} to {form(row[measure][1])}",
-                "left": min(x(value) for value in row[measure]),
-                "width": _round(abs(x(row[measure][1]) - x(row[measure][0]))),
-            }
-            for row in rows[:8]
-        ]
-        found.append({"title": title, "base": form(base), "at": x(base), "bars": bars})
-    return found
+        bars = []
+        for row in rows[:8]:
+            ends = sorted(x(value) for value in row[measure])
+            words = f"{form(row[measure][0])} to {form(row[measure][1])}"
+            piece = ("", ends[0], place(ends[1] - ends[0]))
+            bars.append(Bar(row["key"], words, [piece], code=True))
+        found.append(Bars(f"{title}: {form(base)}", bars, at=x(base)))
+    if movers["left"]:
+        found.append(Said([f"Not moved: {', '.join(movers['left'])}."]))
+    note = (
+        "Every number that was assumed, not measured, a quarter down and a quarter up (of "
+        "accuracies, their distance from 1); one at a time, on the same "
+        f"{movers['requests']:,} requests, at the scenario's own thresholds. The upright line is "
+        "where the scenario stands."
+    )
+    return Section("What moves it", found, note)
 
 
 def _swing(pair: list[float]) -> float:

@@ -52,7 +52,7 @@ OURS: Final = {
     *("predicted.parquet", "measured.parquet", "rows.parquet", "locust"),
     *("report.html", *(f"{name}.csv" for names in TABLES.values() for name in names)),
 }
-PAGE: Final = "report.html    all of it on one page, with a slider for the threshold"
+PAGE: Final = "report.html    all of it on one page"
 
 
 def write(

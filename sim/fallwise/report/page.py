@@ -7,10 +7,8 @@ drawings in place. Without a script the page shows the scenario's own threshold.
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any, Final
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from fallwise.analysis.money import SECONDS_PER_MONTH
@@ -18,6 +16,8 @@ from fallwise.analysis.predict import Prediction
 from fallwise.planning.movers import moved
 from fallwise.planning.thresholds import Point, Thresholds, thresholds_of
 from fallwise.report.charts import calibration, curve, flow, latency, latency_axis, tornado
+from fallwise.report.pieces import Section, Table, cell
+from fallwise.report.rendering import assumed, templates
 from fallwise.report.verdict import bills, tuned_verdict, verdict
 from fallwise.report.words import (
     between,
@@ -25,6 +25,7 @@ from fallwise.report.words import (
     dollars,
     number,
     points,
+    scaled,
     seconds,
     share,
     thresholded,
@@ -50,7 +51,7 @@ def page(
 
     Without a prediction (of a run that was summed up in blocks) there are no thresholds to move.
     """
-    template = _templates().get_template("page.html")
+    template = templates().get_template("page.html")
     study: dict[str, Any] = {"tiers": {}}
     shown: dict[str, Any] = {}
     if prediction is not None and summary["baselines"]:
@@ -64,30 +65,6 @@ def page(
     return text
 
 
-def _templates() -> Environment:
-    loader = FileSystemLoader(Path(__file__).parent / "templates")
-    there = Environment(
-        loader=loader,
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=StrictUndefined,
-        keep_trailing_newline=True,
-    )
-    there.filters |= {
-        "usd": dollars,
-        "share": share,
-        "seconds": seconds,
-        "number": lambda estimate, form: number(estimate, there.filters[form]),
-        "between": lambda estimate, form: between(estimate, there.filters[form]),
-        "times": _scaled,
-        "file": lambda name: Markup(
-            (Path(__file__).parent / "templates" / name).read_text("utf-8")
-        ),
-    }
-    return there
-
-
 def _common(
     summary: Summary, scenario: Scenario, tuned: Summary | None, prediction: Prediction | None
 ) -> dict[str, Any]:
@@ -95,20 +72,13 @@ def _common(
     many = _many(summary)
     movers = moved(scenario, prediction.engine) if prediction is not None else None
     names = [tier.name for tier in scenario.tiers]
-    rows = [{"name": "this cascade", **summary}]
-    for name, baseline in summary["baselines"].items():
-        words = f"{name.replace('_', ' ')} ({baseline['tier']})"
-        rows.append({"name": words, **baseline})
+    moves = [tornado(movers, many)] if movers and movers["rows"] else []
     return {
-        "many": many,
-        "cost_title": "a request" if many == 1 else f"{many:,} requests",
         "tuned_verdict": tuned_verdict(tuned) if tuned is not None else "",
-        "compared": rows,
-        "assumed": [
-            (a["key"], _value(scenario, a["key"]), a["why"]) for a in summary["assumptions"]
-        ],
-        "movers": tornado(movers, many) if movers and movers["rows"] else [],
-        "moved": movers,
+        "otherwise": _otherwise(summary, many),
+        "assumed": assumed(summary, scenario),
+        "sections": moves,
+        "cost_title": _requests(many),
         "shades": _shades(len(names)),
         "verdict": _plain_verdict(summary),
         "bills": "",
@@ -133,7 +103,7 @@ def _thresholds(
     every = [own, *(point for found in by_tier.values() for point in found)]
     axis = latency_axis(every)
     charts = curve(summary, by_tier, own, many)
-    render = _templates().get_template("moving.html").module
+    render = templates().get_template("moving.html").module
     names = [tier.name for tier in scenario.tiers]
     rate = summary["rate_rps"]["value"] if summary["rate_rps"] else None
 
@@ -182,7 +152,7 @@ def _cards(point: Point, rate_rps: float | None, scenario: Scenario, many: int) 
     month = None
     if rate_rps is not None:
         upkeep, cost = scenario.money.upkeep_usd_per_month, point["cost_usd_mean"]
-        month = _scaled(cost, rate_rps * SECONDS_PER_MONTH, upkeep)
+        month = scaled(cost, rate_rps * SECONDS_PER_MONTH, upkeep)
     pays, wrong = point["pays_from"], point["wrong_answers_usd_mean"]
     better = point["quality_difference"]
     volume = "never" if pays is None else count(pays) if pays else "any"
@@ -196,7 +166,7 @@ def _cards(point: Point, rate_rps: float | None, scenario: Scenario, many: int) 
     ]
     if wrong is not None:
         title = "wrong answers, " + ("a request" if many == 1 else f"{many:,} requests")
-        rows.insert(5, ("wrong", title, _scaled(wrong, many), dollars))
+        rows.insert(5, ("wrong", title, scaled(wrong, many), dollars))
         title = "saved, wrong answers paid for"
         rows.insert(3, ("saving_at_stake", title, point["saving_at_stake"], share))
     cards = [(key, title, number(x, form), between(x, form)) for key, title, x, form in rows]
@@ -209,11 +179,7 @@ def _cards(point: Point, rate_rps: float | None, scenario: Scenario, many: int) 
 
 def _cost(point: Summary, many: int) -> tuple[str, Any, Any]:
     title = "a request costs" if many == 1 else f"{many:,} requests cost"
-    return title, _scaled(point["cost_usd_mean"], many), dollars
-
-
-def _scaled(estimate: Any, by: float, plus: float = 0.0) -> Any:
-    return {end: None if x is None else x * by + plus for end, x in estimate.items()}
+    return title, scaled(point["cost_usd_mean"], many), dollars
 
 
 def _times(point: Summary) -> list[tuple[str, str, Any, Any]]:
@@ -253,9 +219,26 @@ def _plain_verdict(summary: Summary) -> str:
     )
 
 
-def _value(scenario: Scenario, key: str) -> str:
-    found = scenario.value_at(key)
-    return f"{found:g}" if isinstance(found, int | float) else ""
+def _otherwise(summary: Summary, many: int) -> Section:
+    """Return the cascade beside its baselines."""
+    rows = [("this cascade", summary)]
+    for name, baseline in summary["baselines"].items():
+        rows.append((f"{name.replace('_', ' ')} ({baseline['tier']})", baseline))
+    cells = [
+        [
+            name,
+            cell(scaled(one["cost_usd_mean"], many), dollars),
+            cell(one["quality"], share),
+            *(cell(one[f"sojourn_s_{q}"], seconds) for q in ("p50", "p95", "p99")),
+        ]
+        for name, one in rows
+    ]
+    heads = ["", f"{_requests(many)}, $", "quality", "p50", "p95", "p99"]
+    return Section("The same requests, otherwise", [Table(heads, cells)])
+
+
+def _requests(many: int) -> str:
+    return "a request" if many == 1 else f"{many:,} requests"
 
 
 def _shades(tiers: int) -> list[tuple[str, str]]:

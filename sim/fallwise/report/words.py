@@ -15,14 +15,20 @@ __all__ = [
     "give_or_take",
     "number",
     "points",
+    "scaled",
     "seconds",
     "share",
+    "short_dollars",
+    "signed",
     "thresholded",
+    "within",
 ]
 
 NOTHING = "–"
 FIXED = "\u00a0"
 """A space at which no line ends."""
+JOINED = "\u2060"
+"""Between what no line parts."""
 ABOVE = 1e18
 """A threshold that no score reaches."""
 LARGE = ((1e9, "billion"), (1e6, "million"))
@@ -47,7 +53,33 @@ def between(estimate: Any, form: Callable[[float], str]) -> str:
     if ends == (None, None) or ends == (estimate["value"],) * 2:
         return ""
     low, high = (NOTHING if x is None else form(x) for x in ends)
-    return f"{low} to {high}"
+    return f"{low} to {high}" if low != high else ""
+
+
+def within(estimate: Any, form: Callable[[float], str]) -> str:
+    """Return an estimate with its interval.
+
+    >>> within({"value": 0.5, "low": 0.25, "high": 0.75}, str), within(0.5, str)
+    ('0.5 (0.25 to 0.75)', '0.5')
+    """
+    if estimate is None or isinstance(estimate, int | float):
+        return NOTHING if estimate is None else form(estimate)
+    ends = between(estimate, form)
+    return number(estimate, form) + (f" ({ends})" if ends else "")
+
+
+def scaled(estimate: Any, by: float, plus: float = 0.0) -> Any:
+    """Return an estimate times a number, and a number more."""
+    return {end: None if x is None else x * by + plus for end, x in estimate.items()}
+
+
+def signed(form: Callable[[float], str]) -> Callable[[float], str]:
+    """Return a form that shows a difference's sign.
+
+    >>> signed(str)(-0.5).replace(JOINED, ""), signed(str)(0.25)
+    ('−0.5', '+0.25')
+    """
+    return lambda x: f"{'+' if x > 0 else f'−{JOINED}' if x < 0 else ''}{form(abs(x))}"
 
 
 def give_or_take(estimate: Any, scale: float = 100.0) -> str:
@@ -89,6 +121,16 @@ def count(x: float) -> str:
 def dollars(x: float) -> str:
     """Return dollars, with a sign where they are negative."""
     return f"−{usd(-x)}" if x < 0 else usd(x)
+
+
+def short_dollars(x: float) -> str:
+    """Return dollars as they stand beside an axis.
+
+    >>> short_dollars(2e6), short_dollars(50_000.0), short_dollars(0.5)
+    ('$2M', '$50k', '$0.500')
+    """
+    sizes = ((1e9, "B"), (1e6, "M"), (1e3, "k"))
+    return next((f"${x / size:g}{unit}" for size, unit in sizes if x >= size), dollars(x))
 
 
 def share(x: float) -> str:
