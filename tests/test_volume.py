@@ -65,6 +65,13 @@ def test_the_last_crossing_counts_when_steps_make_several() -> None:
     assert pays_from(ours, theirs) == ranges[-1][0]
 
 
+def test_rents_that_differ_by_nothing_but_steps_are_parted_without_overflow() -> None:
+    # Both cost as much within a step: the gain is a constant, and there is no root to look for.
+    ours, theirs = side(0.0, 0.0, (29.22, 3.2e8), (58.44, math.inf)), side(0.0, 0.0, (58.44, 1e8))
+    (first,) = pays_in(ours, theirs)
+    assert first[0] == pytest.approx(1e8) and math.isinf(first[1])
+
+
 def test_millions_of_units_are_a_straight_line() -> None:
     ours, theirs = side(0.0, 1e9, (1.0, 1.0)), side(1.1)
     assert pays_from(ours, theirs) == pytest.approx(1e10, rel=1e-3)

@@ -156,8 +156,9 @@ def pays_in(ours: Side, theirs: Side) -> list[tuple[float, float]]:
     low, high = at[:-1], at[1:]
     # Within a step the whole units are those at its upper end, and the gain is a straight line.
     gain_low, gain = (_gain(ours, theirs, volume, high) for volume in (low, high))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        root = low + (high - low) * np.nan_to_num(gain_low / (gain_low - gain))
+    crosses = (gain_low >= 0) != (gain >= 0)
+    part = np.divide(gain_low, gain_low - gain, out=np.zeros_like(gain), where=crosses)
+    root = low + part * (high - low)
     begin, end = np.where(gain_low >= 0, low, root), np.where(gain >= 0, high, root)
     begin, end = begin[either := (gain_low >= 0) | (gain >= 0)], end[either]
     found = [(a, b) for a, b in zip(begin.tolist(), end.tolist(), strict=True) if a <= b]
