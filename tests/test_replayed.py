@@ -11,8 +11,8 @@ from fallwise.cli.app import app
 from fallwise.draw import stream
 from fallwise.errors import FallwiseError, ScenarioError, TableError
 from fallwise.planning.pick import Goal
+from fallwise.planning.repeats import repeated
 from fallwise.planning.replayed import named, replayed
-from fallwise.planning.tune import repeated
 from typer.testing import CliRunner
 
 USD = {"org/dear": 3.0, "org/good": 2.0, "cheap": 0.1}

@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 from fallwise.errors import ScenarioError
 from fallwise.planning import runs
+from fallwise.planning.pick import Goal
+from fallwise.planning.repeats import repeated
 from fallwise.planning.runs import Job, run_all
 from fallwise.scenario import Scenario, parse
 
@@ -160,3 +162,20 @@ def test_a_scheduler_that_does_not_answer_is_named() -> None:
     pytest.importorskip("distributed")
     with pytest.raises(ScenarioError, match=r"127\.0\.0\.1:9"):
         run_all(jobs(1), scheduler="tcp://127.0.0.1:9")
+
+
+def test_splits_are_jobs_too_and_go_on_where_they_were(here: Here, tmp_path: Path) -> None:
+    big = scenario().tiers[0].model_dump(exclude_unset=True) | {"name": "big"}
+    small = big | {"name": "small", "threshold": 0.7, "usd_per_request": 0.1}
+    small["answers"] = {"accuracy": 0.6, "auroc": 0.8}
+    data = scenario().model_dump(exclude_unset=True) | {"tiers": [small, big]}
+    case, goal, journal = parse(data), Goal(margin=0.02), tmp_path / "journal.jsonl"
+    wanted = repeated(case, goal, 4)
+    assert len(set(here.asked)) == 4
+    here.asked.clear()
+    repeated(case, goal, 3, journal=journal)
+    assert json.dumps(repeated(case, goal, 4, journal=journal)) == json.dumps(wanted)
+    # The three that were done are not done again; another goal is another job.
+    assert len(here.asked) == 4
+    repeated(case, Goal(margin=0.01), 4, journal=journal)
+    assert len(here.asked) == 8

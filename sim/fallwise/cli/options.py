@@ -20,6 +20,7 @@ __all__ = [
     "Out",
     "Requests",
     "ScenarioFile",
+    "Scheduler",
     "Seed",
     "Settings",
     "folder_for",
@@ -34,6 +35,9 @@ Requests = Annotated[int | None, typer.Option(min=1, help="How many requests to 
 EngineOption = Annotated[
     Literal["compiled", "reference"],
     typer.Option("--engine", help="Both give the same result; the reference is slow."),
+]
+Scheduler = Annotated[
+    str | None, typer.Option(metavar="ADDRESS", help="Run on this Dask cluster, not here.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the summary as JSON, nothing else.")]
 Out = Annotated[

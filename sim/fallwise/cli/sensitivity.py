@@ -13,6 +13,7 @@ from fallwise.cli.options import (
     Out,
     Requests,
     ScenarioFile,
+    Scheduler,
     Seed,
     Settings,
     folder_for,
@@ -37,9 +38,6 @@ RangeOption = Annotated[
 ]
 SobolOption = Annotated[
     int, typer.Option(min=0, help="Base samples for Sobol indices (a power of 2); 0: none.")
-]
-Scheduler = Annotated[
-    str | None, typer.Option(metavar="ADDRESS", help="Run on this Dask cluster, not here.")
 ]
 
 

@@ -13,6 +13,7 @@ from fallwise.cli.options import (
     EngineOption,
     Out,
     Requests,
+    Scheduler,
     Seed,
     Settings,
     folder_for,
@@ -51,6 +52,15 @@ Sure = Annotated[
     bool,
     typer.Option("--sure", help="The goal must hold at the worse end of a 95 % interval."),
 ]
+P95 = Annotated[
+    float | None,
+    typer.Option(
+        "--p95",
+        metavar="SECONDS",
+        help="95 % of the requests must be done in so long; by default the scenario's target.",
+        show_default=False,
+    ),
+]
 TierOption = Annotated[
     str | None, typer.Option("--tier", help="This tier's threshold alone, exactly.")
 ]
@@ -84,9 +94,11 @@ def tune(
     match: Match = None,
     margin: Margin = "1pt",
     sure: Sure = False,
+    p95: P95 = None,
     tier: TierOption = None,
     trials: Trials = None,
     splits: Splits = 0,
+    scheduler: Scheduler = None,
     tiers: Tiers = None,
     prices: Prices = None,
     dataset: Dataset = None,
@@ -104,8 +116,9 @@ def tune(
 
     One threshold: every value, exactly. Several, a router's cuts, verifiers: a search. Picked on
     one half of the questions, reported on the other. Without a goal: the scenario's target on
-    quality or else at most 1 point below the frontier alone. Ends with status 1 where nothing holds
-    the goal, or the pick misses it on the reporting half.
+    quality or else at most 1 point below the frontier alone. --splits that were killed go on where
+    they were. Ends with status 1 where nothing holds the goal, or the pick misses it on the
+    reporting half.
     """
     given = {"--tiers": tiers, "--prices": prices, "--dataset": dataset, "--split": split}
     given |= {"--leave-out": leave_out, "--score-column": score_column}
@@ -113,19 +126,23 @@ def tune(
     folder = folder_for(out, checked, "tune")
     with placing(scenario):
         from fallwise.planning.pick import goal_of, margin_of
-        from fallwise.planning.tune import TRIALS, repeated
+        from fallwise.planning.repeats import repeated
+        from fallwise.planning.tune import TRIALS
         from fallwise.planning.tune import tune as found_for
 
         below = margin_of(margin) if match else None
-        goal = goal_of(checked, quality_bar, budget, below, sure)
+        goal = goal_of(checked, quality_bar, budget, below, sure, p95)
         how: dict[str, Any] = {"tier": tier, "engine": engine, "trials": trials or TRIALS}
         with counted("settings tried") as progress:
             found = found_for(checked, goal, progress=progress, **how)
+        journal = folder.with_name(f"{folder.name}.journal.jsonl")
+        how |= {"scheduler": scheduler, "journal": journal}
         with counted("splits") as progress:
             found["repeated"] = splits and repeated(checked, goal, splits, progress=progress, **how)
     found["repeated"] = found["repeated"] or None
     html = _page(checked, found, engine)
     deliver(about(checked, "tune", engine) | found, folder, as_json, _show, html)
+    journal.unlink(missing_ok=True)
     if found["pick"] is None or not found["pick"]["met"]:
         raise typer.Exit(1)
 
@@ -220,7 +237,8 @@ def _show(console: Any, summary: dict[str, Any]) -> None:
         console.print(row, markup=False)
     console.print()
     if summary["repeated"]:
-        _show_repeated(console, summary["repeated"])
+        aimed = not summary["goal"]["sure"] and summary["goal"]["usd"] is None
+        _show_repeated(console, summary["repeated"], aimed)
     for tier in summary["calibration"]:
         _show_calibration(console, tier)
     for sentence in summary["findings"]:
@@ -264,7 +282,7 @@ def _brief(threshold: float | None) -> str:
     return "above all" if threshold is None else f"{threshold:.4g}"
 
 
-def _show_repeated(console: Any, found: dict[str, Any]) -> None:
+def _show_repeated(console: Any, found: dict[str, Any], aimed: bool) -> None:
     from fallwise.cli.show import percent, within
 
     console.print(f"Over {found['splits']} splits, mean and middle 95 % of them:")
@@ -280,6 +298,11 @@ def _show_repeated(console: Any, found: dict[str, Any]) -> None:
                 f"  ({points['low']:+.2f} to {points['high']:+.2f})"
             )
             console.print(f"    met the goal        {percent(found[name]['met'])}")
+    if aimed:
+        console.print(
+            "  A pick aims at the goal exactly, with no room for other questions: about half of "
+            "the splits meet it. --sure leaves room."
+        )
     console.print()
 
 

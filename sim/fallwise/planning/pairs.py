@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from itertools import permutations
 from typing import Any
@@ -14,9 +15,14 @@ from fallwise.engines.engine import Engine
 from fallwise.planning.pick import Goal, candidates, pick
 from fallwise.planning.rent import Rents, rents_of
 from fallwise.planning.side import Ways
+from fallwise.planning.waits import Waits, waits_of
 from fallwise.scenario import Scenario
+from fallwise.tables import RequestTable
 
 __all__ = ["best_pair"]
+
+COARSE = 9
+"""Thresholds of a pair whose p95 is simulated, where the goal has a limit on it."""
 
 
 def best_pair(
@@ -34,8 +40,10 @@ def best_pair(
     best: tuple[float, int, int, float] | None = None
     for i, j in permutations(tiers, 2):
         fork, rents = _fork(scenario, tuning, i, j, engine)
-        half = tuning.half
-        among = candidates(goal, fork, tuning.frontier, half.question, half.weight, rents)
+        half, waits = tuning.half, _waits(scenario, goal, tuning, i, j, engine)
+        p95_s = None if waits is None else waits.at
+        alone = tuning.frontier
+        among = candidates(goal, fork, alone, half.question, half.weight, rents, p95_s)
         found = pick(goal, among)
         if found is None or found.frontier_only:
             continue
@@ -77,8 +85,19 @@ def _fork(scenario: Scenario, side: Ways, i: int, j: int, engine: Engine) -> tup
         (right[0], right[1]),
         (first, first + second),
     )
-    run = replace(side.half.run.of_tiers([i, j]), router_ns=None, router_score=None)
-    return fork, rents_of(_only(scenario, i, j), 0, side.half, engine, run)
+    return fork, rents_of(_only(scenario, i, j), 0, side.half, engine, _bare(side.half.run, i, j))
+
+
+def _waits(
+    scenario: Scenario, goal: Goal, side: Ways, i: int, j: int, engine: Engine
+) -> Waits | None:
+    pair, requests = _only(scenario, i, j), _bare(side.half.requests, i, j)
+    frontier_s = math.inf  # Frontier-only is no pair.
+    return waits_of(pair, 0, requests, engine, goal, frontier_s, COARSE)
+
+
+def _bare(requests: RequestTable, i: int, j: int) -> RequestTable:
+    return replace(requests.of_tiers([i, j]), router_ns=None, router_score=None)
 
 
 def _only(scenario: Scenario, i: int, j: int) -> Scenario:

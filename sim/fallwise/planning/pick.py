@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,6 +18,7 @@ from fallwise.analysis.quality import Fork, threshold_curve
 from fallwise.errors import Problem, ScenarioError
 from fallwise.planning.rent import Rents
 from fallwise.scenario import Scenario
+from fallwise.scenario.study import Target
 from fallwise.tables import Bools, Floats, Int64s
 
 __all__ = [
@@ -38,13 +40,19 @@ ONE_SIDED: Final = 1.6448536269514722
 class Goal:
     """What is asked for: at least `quality`, or the frontier's own less `margin`; or at most `usd`.
 
-    With `sure` the worse end of a one-sided 95 % interval on the tuning half has to hold.
+    With `p95_s`, 95 % of the requests have to be done in so many seconds as well. With `sure` the
+    worse end of a one-sided 95 % interval on the tuning half has to hold.
     """
 
     quality: float | None = None
     margin: float | None = None
     usd: float | None = None
     sure: bool = False
+    p95_s: float | None = None
+
+    def in_time(self, p95_s: float) -> bool:
+        """Return True where a p95 is short enough."""
+        return self.p95_s is None or p95_s <= self.p95_s * (1 + 1e-12)
 
     def holds(self, quality: float, usd: float, frontier: float) -> bool:
         """Return True where mean quality and cost hold it, beside frontier-only's quality."""
@@ -62,6 +70,8 @@ class Goal:
         else:
             points = 100 * (self.margin or 0.0)
             text = f"the least cost at a quality at most {points:.3g} points below frontier-only"
+        if self.p95_s is not None:
+            text += f", 95 % done in {self.p95_s:.4g} s"
         return text + (", with 95 % confidence" if self.sure else "")
 
 
@@ -73,6 +83,7 @@ class Candidates:
     cost_usd_mean, quality   (m,)
     room     (m,)  how far the goal is surpassed, in grades or in dollars
     safe     (m,)  the lower end of room's one-sided 95 % interval
+    p95_s    (m,)  how long 95 % of the requests take; None where nobody asked
     """
 
     threshold: Floats
@@ -80,15 +91,20 @@ class Candidates:
     quality: Floats
     room: Floats
     safe: Floats
+    p95_s: Floats | None = None
 
 
 @dataclass(frozen=True)
 class Pick:
-    """What was chosen: a threshold, infinity (all are sent on) or NaN (frontier-only)."""
+    """What was chosen: a threshold, infinity (all are sent on) or NaN (frontier-only).
+
+    safe is the lower end of what is left of the goal's room, as in Candidates.
+    """
 
     threshold: float
     cost_usd_mean: float
     quality: float
+    safe: float = math.nan
 
     @property
     def frontier_only(self) -> bool:
@@ -102,8 +118,12 @@ def goal_of(
     budget: float | None,
     margin: float | None,
     sure: bool = False,
+    p95_s: float | None = None,
 ) -> Goal:
-    """Return the one goal that was given or else the scenario's target on quality; else 1 point."""
+    """Return the one goal that was given or else the scenario's target on quality; else 1 point.
+
+    The limit on p95 is the scenario's target unless it is given.
+    """
     given = {"--quality-bar": quality_bar, "--budget": budget, "--match": margin}
     named = [name for name, value in given.items() if value is not None]
     if len(named) > 1:
@@ -116,10 +136,21 @@ def goal_of(
         rule, remedy = "must be a number of dollars, not negative", "write 0.002"
         raise ScenarioError(Problem(rule, remedy, value=budget, file="--budget"))
     if not named:
-        bars = [t.at_least for t in scenario.targets if t.measure == "quality" and not t.segment]
-        quality_bar = next((bar for bar in bars if bar is not None), None)
+        bars = [t.at_least for t in _targets(scenario, "quality") if t.at_least is not None]
+        quality_bar = max(bars, default=None)
         margin = 0.01 if quality_bar is None else None
-    return Goal(quality_bar, margin, budget, sure)
+    if p95_s is None:
+        limits = [t.at_most for t in _targets(scenario, "sojourn_s_p95") if t.at_most is not None]
+        p95_s = min(limits, default=None)
+    elif not (p95_s > 0 and math.isfinite(p95_s)):
+        rule, remedy = "must be a number of seconds above 0", "write 2.5"
+        raise ScenarioError(Problem(rule, remedy, value=p95_s, file="--p95"))
+    return Goal(quality_bar, margin, budget, sure, p95_s)
+
+
+def _targets(scenario: Scenario, measure: str) -> list[Target]:
+    """Return the targets on a measure of all requests."""
+    return [one for one in scenario.targets if one.measure == measure and not one.segment]
 
 
 def margin_of(text: str) -> float:
@@ -143,11 +174,13 @@ def candidates(
     question: Int64s,
     weight: Floats,
     rents: Rents | None = None,
+    p95_s: Callable[[Floats], Floats] | None = None,
 ) -> Candidates:
     """Return every threshold of a fork, and frontier-only, judged against a goal.
 
     frontier is what it alone would have come to: quality and cost, (n,) arrays, rented capacity
-    included. rents is what that adds to a request's cost in the cascade.
+    included. rents is what that adds to a request's cost in the cascade; p95_s gives how long
+    requests take at thresholds, NaN is frontier-only.
     """
     ways = zip((*fork.correct, frontier[0]), (*fork.cost_usd, frontier[1]), strict=True)
     kept, sent, other = (_room(goal, quality, usd, frontier[0]) for quality, usd in ways)
@@ -159,12 +192,14 @@ def candidates(
     error = _error(goal, mean, square, _independent(question, weight))
     if goal.usd is not None:
         mean[:-1] -= rent
+    threshold = np.append(curve.threshold, math.nan)
     return Candidates(
-        np.append(curve.threshold, math.nan),
+        threshold,
         np.append(curve.cost_usd_mean + rent, np.average(frontier[1], weights=weight)),
         np.append(curve.quality, np.average(frontier[0], weights=weight)),
         mean,
         mean - ONE_SIDED * error,
+        None if p95_s is None else p95_s(threshold),
     )
 
 
@@ -174,6 +209,7 @@ def listed(
     frontier: tuple[Floats, Floats],
     question: Int64s,
     weight: Floats,
+    p95_s: Floats | None = None,
 ) -> Candidates:
     """Return ways by their number, and frontier-only, judged against a goal.
 
@@ -185,7 +221,7 @@ def listed(
     mean = room @ share
     error = _error(goal, mean, room**2 @ share, _independent(question, weight))
     number = np.append(np.arange(len(quality) - 1.0), math.nan)
-    return Candidates(number, cost @ share, quality @ share, mean, mean - ONE_SIDED * error)
+    return Candidates(number, cost @ share, quality @ share, mean, mean - ONE_SIDED * error, p95_s)
 
 
 def pick(goal: Goal, among: Candidates) -> Pick | None:
@@ -195,6 +231,8 @@ def pick(goal: Goal, among: Candidates) -> Pick | None:
     decides, and then the first threshold. Rounding is no reason to miss a goal.
     """
     holds: Bools = (among.safe if goal.sure else among.room) >= -1e-12
+    if goal.p95_s is not None and among.p95_s is not None:
+        holds = holds & (among.p95_s <= goal.p95_s * (1 + 1e-12))
     if not holds.any():
         return None
     first, second = among.cost_usd_mean, -among.quality
@@ -202,7 +240,7 @@ def pick(goal: Goal, among: Candidates) -> Pick | None:
         first, second = second, first
     at = np.flatnonzero(holds)
     best = at[np.lexsort((at, _rounded(second[at]), _rounded(first[at])))[0]]
-    found = (among.threshold, among.cost_usd_mean, among.quality)
+    found = (among.threshold, among.cost_usd_mean, among.quality, among.safe)
     return Pick(*(float(column[best]) for column in found))
 
 

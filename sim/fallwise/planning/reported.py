@@ -93,7 +93,8 @@ def reported(
             "saving": bounds(1 - cost / c1) if c1.all() else None,
             "quality_difference": bounds(quality - q1),
             "wrong_but_sure": _risk(changed, side, engine),
-            "met": goal.holds(float(quality[0]), float(cost[0]), float(q1[0])),
+            "met": goal.holds(float(quality[0]), float(cost[0]), float(q1[0]))
+            and goal.in_time(batch_quantile(outcomes.sojourn_s, 0.95).value),
             **{
                 f"sojourn_s_p{name}": batch_quantile(outcomes.sojourn_s, q).dict()
                 for name, q in (("50", 0.5), ("95", 0.95), ("99", 0.99))

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from fallwise import __version__
 from fallwise.analysis.movement import MOVED, movement
@@ -23,7 +23,7 @@ from fallwise.engines.engine import Engine
 from fallwise.errors import Problem, ScenarioError
 from fallwise.scenario import Scenario, override
 
-__all__ = ["MEASURES", "Job", "Point", "run_all"]
+__all__ = ["MEASURES", "Job", "Point", "Work", "key_of", "run_all"]
 
 Point = dict[str, Any]
 
@@ -50,19 +50,40 @@ class Job:
 
     @property
     def key(self) -> str:
-        """Return what tells this job from all others, the same in every process and on every day.
-
-        The files that the scenario names are in it by their content.
-        """
-        files = [_content(path, path.stat().st_mtime_ns) for path in _files(self.scenario)]
-        parts = [__version__, self.scenario.hash, files, self.values, self.against, self.seed]
-        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:24]
+        """Return what tells this job from all others."""
+        return key_of(self.scenario, self.values, self.against, self.seed)
 
     @property
     def requests(self) -> int:
         """Return about how many requests are simulated."""
         run = self.scenario.run
         return run.requests * run.replications * (1 if self.against is None else 2)
+
+    def point(self) -> Point:
+        """Return what the run, or the two, came to."""
+        return _point(self)
+
+
+class Work(Protocol):
+    """What many runs are made of: a job that knows its name and how long it is, and can be sent."""
+
+    @property
+    def key(self) -> str: ...  # noqa: D102
+    @property
+    def requests(self) -> int: ...  # noqa: D102
+
+    def point(self) -> Point:
+        """Return what it came to, ready for JSON."""
+
+
+def key_of(scenario: Scenario, *parts: Any) -> str:
+    """Return what tells a job from all others, the same in every process and on every day.
+
+    The files that the scenario names are in it by their content.
+    """
+    files = [_content(path, path.stat().st_mtime_ns) for path in _files(scenario)]
+    whole = [__version__, scenario.hash, files, *parts]
+    return hashlib.sha256(json.dumps(whole).encode()).hexdigest()[:24]
 
 
 def _files(scenario: Scenario) -> list[Path]:
@@ -77,7 +98,7 @@ def _content(path: Path, changed_ns: int) -> str:
 
 
 def run_all(
-    jobs: Sequence[Job],
+    jobs: Sequence[Work],
     scheduler: str | None = None,
     journal: Path | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
@@ -110,9 +131,9 @@ def run_all(
     return [done[key] for key in keys]
 
 
-def _batches(jobs: list[Job]) -> Iterator[list[Job]]:
+def _batches(jobs: Sequence[Work]) -> Iterator[list[Work]]:
     """Yield the jobs in batches, long enough that handing one over costs nothing beside it."""
-    batch: list[Job] = []
+    batch: list[Work] = []
     for job in jobs:
         batch.append(job)
         if sum(one.requests for one in batch) >= ENOUGH:
@@ -122,8 +143,8 @@ def _batches(jobs: list[Job]) -> Iterator[list[Job]]:
         yield batch
 
 
-def _points(jobs: list[Job]) -> list[tuple[str, Point]]:
-    return [(job.key, _point(job)) for job in jobs]
+def _points(jobs: list[Work]) -> list[tuple[str, Point]]:
+    return [(job.key, job.point()) for job in jobs]
 
 
 def _point(job: Job) -> Point:

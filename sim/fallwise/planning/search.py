@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -24,6 +24,7 @@ from fallwise.planning.knobs import Knob, Setting, own, turned
 from fallwise.planning.pick import Candidates, Goal, listed, pick
 from fallwise.planning.rent import rent_usd, rents_of
 from fallwise.planning.side import Side
+from fallwise.planning.waits import p95_s, waits_of
 from fallwise.policies import decide
 from fallwise.scenario import Scenario
 from fallwise.tables import ANSWERED, Floats, OutcomeTable, RequestTable
@@ -59,12 +60,15 @@ class Tried:
     quality: Any
     cost_usd: Any
     escalated: Any
+    p95_s: Any = None
 
     def candidates(self, goal: Goal, rows: Any = slice(None)) -> Candidates:
         """Return what can be picked, judged by all rows or by some."""
         alone = self.frontier[0][rows], self.frontier[1][rows]
         ways = self.quality[:, rows], self.cost_usd[:, rows]
-        return listed(goal, ways, alone, self.half.question[rows], self.half.weight[rows])
+        return listed(
+            goal, ways, alone, self.half.question[rows], self.half.weight[rows], self.p95_s
+        )
 
     def at(self, number: float) -> tuple[Floats, Floats, Floats]:
         """Return quality, cost and escalation of every request; NaN is frontier-only."""
@@ -222,6 +226,10 @@ def polished(
         run = turned(scenario, side.half.run, knobs, setting)[1]
         rents = rents_of(changed, changed.index(knobs[i].tier), side.half, engine, run, COARSE)
         one = Side(side.half, ways, side.cheapest, side.frontier, rents)
+        if side.waits is not None:
+            tier, frontier_s = changed.index(knobs[i].tier), side.waits.frontier_s
+            waits = waits_of(changed, tier, requests, engine, goal, frontier_s, COARSE)
+            one = replace(one, waits=waits)
         found = pick(goal, one.candidates(goal))
         if found is None or found.frontier_only:
             return None
@@ -250,9 +258,15 @@ def _with(setting: Setting, i: int, value: float) -> Setting:
 
 
 def tried(
-    scenario: Scenario, side: Side, knobs: list[Knob], settings: Sequence[Setting], engine: Engine
+    scenario: Scenario,
+    side: Side,
+    knobs: list[Knob],
+    settings: Sequence[Setting],
+    engine: Engine,
+    goal: Goal,
 ) -> Tried:
     """Return what each setting comes to on a half."""
+    took: list[float] = []
     shape = len(settings), len(side.half)
     quality, cost = np.zeros(shape, np.float32), np.zeros(shape)
     on = np.zeros(shape, np.bool_)
@@ -263,4 +277,7 @@ def tried(
         quality[i], cost[i] = ends.correct, ends.cost_usd
         cost[i] += _rent_usd(scenario, side, knobs, setting, engine)
         on[i] = escalated(changed, ends.visit)
-    return Tried(side.half, side.cheapest, side.frontier, quality, cost, on)
+        if side.waits is not None:
+            took.append(p95_s(changed, requests, engine, goal))
+    seconds = None if side.waits is None else np.array([*took, side.waits.frontier_s])
+    return Tried(side.half, side.cheapest, side.frontier, quality, cost, on, seconds)

@@ -14,6 +14,7 @@ from fallwise.engines.engine import Engine
 from fallwise.planning.halves import Half
 from fallwise.planning.pick import Candidates, Goal, candidates
 from fallwise.planning.rent import Rents, flat, rent_usd, rents_of
+from fallwise.planning.waits import Waits
 from fallwise.scenario import Scenario
 from fallwise.tables import Floats
 
@@ -50,6 +51,7 @@ class Side:
     cheapest: tuple[Floats, Floats]
     frontier: tuple[Floats, Floats]
     rents: Rents
+    waits: Waits | None = None
 
     def candidates(self, goal: Goal, rows: Any = slice(None)) -> Candidates:
         """Return what can be picked, judged by all rows or by some."""
@@ -66,7 +68,8 @@ class Side:
         )
         alone = self.frontier[0][rows], self.frontier[1][rows]
         question, weight = self.half.question[rows], self.half.weight[rows]
-        return candidates(goal, part, alone, question, weight, self.rents)
+        p95_s = None if self.waits is None else self.waits.at
+        return candidates(goal, part, alone, question, weight, self.rents, p95_s)
 
     def at(self, threshold: float) -> tuple[Floats, Floats, Floats]:
         """Return quality, cost and escalation of every request; NaN is frontier-only."""

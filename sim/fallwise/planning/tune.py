@@ -9,8 +9,8 @@ Upkeep is left out: it does not depend on a threshold (`fallwise breakeven` look
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -19,7 +19,8 @@ from fallwise import __version__
 from fallwise.draw import stream
 from fallwise.engines.engine import Engine
 from fallwise.errors import Problem, ScenarioError
-from fallwise.planning.halves import Half, first, halves, own_splits, whole
+from fallwise.planning.advice import advice
+from fallwise.planning.halves import Half, first, halves, whole
 from fallwise.planning.knobs import knobs_of, pairs_of, said, turned
 from fallwise.planning.labels import labels_needed
 from fallwise.planning.pairs import best_pair
@@ -28,10 +29,11 @@ from fallwise.planning.reported import Changed, metrics, reported, simulated, we
 from fallwise.planning.search import frontier_of, polished, search, tried, wrong_but_sure
 from fallwise.planning.side import Side, Ways, side_of
 from fallwise.planning.trust import trust
+from fallwise.planning.waits import alone_p95_s, waits_of
 from fallwise.scenario import Scenario
 from fallwise.tables import NOT_VISITED
 
-__all__ = ["TRIALS", "bend_of", "repeated", "tune", "tuned_tier"]
+__all__ = ["TRIALS", "bend_of", "tune", "tuned_tier", "ways_of"]
 
 TRIALS: Final = 600
 POINTS: Final = 41
@@ -75,7 +77,7 @@ def tune(
     the frontier, and all questions are reported on. ScenarioError: a tier that has no threshold.
     """
     seed = scenario.run.seed if seed is None else seed
-    tuned = _ways(scenario, goal, tier, seed, engine, trials, progress)
+    tuned = ways_of(scenario, goal, tier, seed, engine, trials, progress)
     tuning, reporting = tuned.tuning, tuned.reporting
     curve, areas = tuned.curve()
     among = tuning.candidates(goal)
@@ -102,64 +104,16 @@ def tune(
     }
     both = tuning.half, reporting.half
     found["calibration"] = trust(scenario, goal, both, seed, engine) if tuned.labels else []
-    found["tuned"] = chosen and {"cost_usd_mean": chosen.cost_usd_mean, "quality": chosen.quality}
-    found["findings"] = list(_findings(scenario, found, goal))
+    found["tuned"] = chosen and {
+        "cost_usd_mean": chosen.cost_usd_mean,
+        "quality": chosen.quality,
+        "certain": chosen.safe >= 0,
+    }
+    found["findings"] = list(advice(scenario, found, goal))
     return found
 
 
-def repeated(
-    scenario: Scenario,
-    goal: Goal,
-    splits: int,
-    tier: str | None = None,
-    engine: Engine = "compiled",
-    trials: int = TRIALS,
-    progress: Callable[[int, int], None] = lambda done, total: None,
-) -> Json:
-    """Return what the pick and the best pair come to when the questions are parted again and again.
-
-    For each the mean over so many splits, the range that holds the middle 95 % of them, and the
-    share that met the goal on the half they were reported on. Where nothing holds the goal on the
-    tuning half, frontier-only is taken. ScenarioError where the table's own splits are used.
-    """
-    if own_splits(scenario):
-        rule, remedy = "the table has splits of its own", "take one of them with --split"
-        raise ScenarioError(Problem(rule, remedy, value=splits, file="--splits"))
-    picks, pairs = [], []
-    for i in range(splits):
-        seed = scenario.run.seed + i
-        tuned = _ways(scenario, goal, tier, seed, engine, trials, lambda done, total: None)
-        tuning, there = tuned.tuning, tuned.reporting
-        q1, c1 = (weighted(there, x) for x in there.frontier)
-        found = pick(goal, tuning.candidates(goal))
-        q, c = q1, c1
-        if found is not None:
-            q, c = (weighted(there, x) for x in there.at(found.threshold)[:2])
-        picks.append((q, c, q - q1, 1 - c / c1 if c1 else 0.0, goal.holds(q, c, q1)))
-        pair = best_pair(scenario, goal, tuning, there, engine)
-        q, c = (pair["quality"], pair["cost_usd_mean"]) if pair else (q1, c1)
-        pairs.append((q, c, q - q1, 1 - c / c1 if c1 else 0.0, goal.holds(q, c, q1)))
-        progress(i + 1, splits)
-    several = sum(t.kind not in ("cache", "human") for t in scenario.tiers) > 2
-    return {
-        "splits": splits,
-        "pick": _over(picks),
-        "best_pair": _over(pairs) if several else None,
-    }
-
-
-def _over(rows: Sequence[tuple[float, ...]]) -> Json:
-    names = ("quality", "cost_usd_mean", "quality_difference", "saving")
-    table = np.array(rows, np.float64)
-    low, high = np.quantile(table, [0.025, 0.975], axis=0)
-    found: Json = {
-        name: {"value": float(table[:, i].mean()), "low": float(low[i]), "high": float(high[i])}
-        for i, name in enumerate(names)
-    }
-    return found | {"met": float(table[:, -1].mean())}
-
-
-def _ways(
+def ways_of(
     scenario: Scenario,
     goal: Goal,
     tier: str | None,
@@ -168,6 +122,7 @@ def _ways(
     trials: int,
     progress: Callable[[int, int], None],
 ) -> _Tuned:
+    """Return all that can be picked, on both halves: of one threshold, or what a search finds."""
     if tier is None and len(knobs_of(scenario)) > 1:
         return _searched(scenario, goal, seed, engine, trials, progress)
     return _one(scenario, goal, tuned_tier(scenario, tier), seed, engine)
@@ -191,6 +146,7 @@ def _one(scenario: Scenario, goal: Goal, k: int | None, seed: int, engine: Engin
         reporting = tuning = side_of(scenario, whole(scenario, seed), None, engine)
     else:
         tuning, reporting = (side_of(scenario, h, k, engine) for h in halves(scenario, seed))
+    tuning = _timed(scenario, goal, tuning, k, engine)
 
     def put_in(threshold: float, half: Half) -> Changed | None:
         if math.isnan(threshold):
@@ -234,20 +190,21 @@ def _searched(
 
     one, other = halves(scenario, seed)
     tuning, reporting = side(one, SEARCHED), side(other, REPORTED)
+    tuning = _timed(scenario, goal, tuning, None, engine)
     knobs = knobs_of(scenario, tuning.half.requests)
     found = frontier_of(search(scenario, tuning, knobs, trials, seed, engine, progress))
     settings = [trial.setting for trial in found]
     # The frontier alone is a candidate already, and wins where another way costs the same.
     settings = [x for x in settings if len(turned(scenario, one.requests, knobs, x)[0].tiers) > 1]
-    ways = tried(scenario, tuning, knobs, settings, engine)
+    ways = tried(scenario, tuning, knobs, settings, engine, goal)
     start = pick(goal, ways.candidates(goal))
     begin = pairs_of(knobs)
     if start is not None and not start.frontier_only:
         begin.append(settings[int(start.threshold)])
     best = [polished(scenario, tuning, knobs, one, goal, engine) for one in begin]
     settings += [one for one in dict.fromkeys(best) if one not in settings]
-    ways = tried(scenario, tuning, knobs, settings, engine)
-    there = tried(scenario, reporting, knobs, settings, engine)
+    ways = tried(scenario, tuning, knobs, settings, engine, goal)
+    there = tried(scenario, reporting, knobs, settings, engine, goal)
 
     def put_in(number: float, half: Half) -> Changed | None:
         if math.isnan(number):
@@ -266,6 +223,15 @@ def _searched(
         {"tier": None, "searched": {"trials": trials, "keys": [knob.key for knob in knobs]}},
         tuning.half.labels,
     )
+
+
+def _timed(scenario: Scenario, goal: Goal, side: Side, k: int | None, engine: Engine) -> Side:
+    """Return the side with how long requests take, where the goal asks for it."""
+    if goal.p95_s is None:
+        return side
+    requests = side.half.requests
+    frontier_s = alone_p95_s(scenario, requests, engine, goal)
+    return replace(side, waits=waits_of(scenario, k, requests, engine, goal, frontier_s))
 
 
 def _frontier(
@@ -348,48 +314,3 @@ def _curve(
             | {"sojourn_s_p95": float(np.quantile(sojourn_s, 0.95))}
         )
     return points
-
-
-def _findings(scenario: Scenario, found: Json, goal: Goal) -> Iterator[str]:
-    pick, whole = found["pick"], found["frontier_only"]
-    name = scenario.tiers[scenario.frontier].name
-    if pick is None:
-        yield f"No threshold, and not {name} alone, gives {goal.words()}: nothing was picked."
-        return
-    if not found["labels"]["tuned_on"]:
-        yield "No tier has a threshold (no scores): the choice is between two tiers, each alone."
-    elif pick["policy"] == "frontier_only":
-        yield f"{name} alone is the best choice for {goal.words()}: no threshold is cheaper."
-    if not pick["met"]:
-        yield (
-            f"The goal ({goal.words()}) held on the tuning half, but not on the other one. "
-            + ("" if goal.sure else "--sure picks with a margin for that.")
-        ).rstrip()
-    cheaper = pick["cost_usd_mean"]["value"] < whole["cost_usd_mean"]["value"]
-    if pick["policy"] == "cascade" and found["bend"] is None and cheaper:
-        yield f"No threshold beats sending requests by lot to {name}: its score tells too little."
-    if pick["policy"] == "cascade" and not cheaper:
-        yield f"The pick costs more than {name} alone, which is not good enough for the goal."
-    off = abs(pick["quality_simulated"] - pick["quality"]["value"])
-    if off > 0.002:
-        yield (
-            f"With queues, timeouts and cached answers quality is {pick['quality_simulated']:.4f} "
-            f"instead of {pick['quality']['value']:.4f}: see `fallwise run` with this threshold."
-        )
-    for one in found["calibration"]:
-        row, best = one["believed"][0], one["believed"][-1]
-        if abs(row["points"]) >= 1 and not row["frontier_only"]:
-            yield (
-                f"Who takes {one['tier']}'s score for a probability is promised "
-                f"{100 * row['promised']:.1f} % and gets {100 * row['quality']:.1f} %; made "
-                f"isotonic, {100 * best['promised']:.1f} % and {100 * best['quality']:.1f} %."
-            )
-    labels = found["labels"]
-    if labels["needed"] and labels["needed"] > labels["tuned_on"]:
-        yield (
-            f"Tuned on {labels['tuned_on']:,} graded questions; about {labels['needed']:,} are "
-            "needed for a promised quality within 1 point of the real one."
-        )
-    wide = whole["quality"]["high"] - whole["quality"]["low"]
-    if wide > 0.1:
-        yield f"Intervals are wide (quality ± {50 * wide:.1f} points): grade more questions."
