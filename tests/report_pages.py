@@ -62,6 +62,25 @@ def html(stakes: bool = False) -> str:
     return page(summary, read, prediction)
 
 
+@cache
+def learns() -> tuple[dict[str, Any], str]:
+    """Return the summary and the page of a cascade whose cache fills."""
+    cache = {"name": "cache", "kind": "cache", "lookup_s": 0.0, "filled_by": ["small", "big"]}
+    repeats = {"repeat_share": 0.6, "distinct_keys": 300}
+    arrivals = {"kind": "poisson", "rate_rps": 5.0}
+    read = scenario(
+        [
+            cache | {"capacity": 500},
+            tier("small", threshold=0.6, usd_per_request=0.001),
+            tier("big", usd_per_request=0.01),
+        ],
+        traffic={"arrivals": arrivals, "segments": [{"repeats": repeats}]},
+    )
+    prediction = predict(read, seed=3, n=4000)
+    summary = summarise(prediction)
+    return summary, page(summary, read, prediction)
+
+
 STUDY = """\
 name: asked
 about: A case </script><b>& more.

@@ -6,11 +6,14 @@ import re
 from typing import Any
 
 import pytest
+from fallwise.planning.breakeven import breakeven
 from fallwise.planning.thresholds import Thresholds
 from fallwise.report import page
-from fallwise.report.charts import flow
+from fallwise.report.charts import flow, learning
+from fallwise.report.pieces import Plot
 from fallwise.report.verdict import bills, tuned_verdict, verdict
-from report_pages import html, made
+from fallwise.report.words import count
+from report_pages import html, learns, made
 
 
 def study(text: str) -> dict[str, Any]:
@@ -19,8 +22,8 @@ def study(text: str) -> dict[str, Any]:
     return dict(json.loads(found[1]))
 
 
-def estimate(value: float, half: float | None = None) -> dict[str, float | None]:
-    if half is None:
+def estimate(value: float | None, half: float | None = None) -> dict[str, float | None]:
+    if half is None or value is None:
         return {"value": value, "low": None, "high": None}
     return {"value": value, "low": value - half, "high": value + half}
 
@@ -29,7 +32,7 @@ def point(**keys: Any) -> dict[str, Any]:
     usual = {
         "saving": estimate(0.54, 0.03),
         "quality_difference": estimate(-0.006, 0.002),
-        "pays_from": 210_000.0,
+        "pays_from": {"value": 210_000.0, "low": 190_000.0, "high": None},
         "saving_at_stake": None,
         "wrong_answers_usd_mean": None,
         "cost_usd_mean": estimate(0.002, 0.0001),
@@ -102,21 +105,21 @@ def test_columns_of_the_flow_hold_every_request_once() -> None:
     [
         (
             {},
-            "Pays from 210,000 requests a month; with today’s 2.63 million "
+            "Pays from 210,000 requests a month (190,000 to never); with today’s 2.63 million "
             "it saves 54 ± 3 % against big alone, at −0.6 ± 0.2 points of quality.",
         ),
         (
-            {"pays_from": 0.0},
+            {"pays_from": estimate(0.0, 0.0)},
             "Pays at any volume: saves 54 ± 3 % against big alone, at −0.6 ± 0.2 points of "
             "quality.",
         ),
         (
-            {"pays_from": None, "saving": estimate(-0.2, 0.01)},
+            {"pays_from": estimate(None), "saving": estimate(-0.2, 0.01)},
             "Does not pay at any volume: costs 20.0 ± 1.0 % more than big alone, at −0.6 ± 0.2 "
             "points of quality.",
         ),
         (
-            {"pays_from": None, "saving": estimate(-0.01, 0.05)},
+            {"pays_from": estimate(None), "saving": estimate(-0.01, 0.05)},
             "Does not pay at any volume: costs what big alone costs (the difference is 1 ± 5 %), "
             "at −0.6 ± 0.2 points of quality.",
         ),
@@ -130,7 +133,7 @@ def test_columns_of_the_flow_hold_every_request_once() -> None:
             "No price is given. Quality: −0.6 ± 0.2 points against big alone.",
         ),
         (
-            {"pays_from": None, "saving": estimate(-2.28, 0.03)},
+            {"pays_from": estimate(None), "saving": estimate(-2.28, 0.03)},
             "Does not pay at any volume: costs 3.28 ± 0.03 times as much as big alone, at "
             "−0.6 ± 0.2 points of quality.",
         ),
@@ -144,7 +147,7 @@ def test_where_wrong_answers_have_a_price_the_bills_are_told_apart() -> None:
     at_stake = point(wrong_answers_usd_mean=estimate(0.003))
     assert bills(at_stake, "big", None, 0.02, 1000) == (
         "1,000 requests come to $5.00 instead of $20.0. Wrong answers left out: pays from 210,000 "
-        "requests a month; saves 54 ± 3 % against big alone."
+        "requests a month (190,000 to never); saves 54 ± 3 % against big alone."
     )
     assert bills(point(), "big", None, 0.02, 1000) == ""
 
@@ -177,3 +180,28 @@ def test_a_run_without_tables_has_a_page_without_a_slider() -> None:
     assert study(text) == {"tiers": {}}
     assert 'id="slider"' not in text
     assert f"{100 * summary['quality']['value']:.1f}\u00a0%" in text
+
+
+def test_the_page_shows_how_the_cache_learns() -> None:
+    summary, text = learns()
+    parts = summary["cache_over_time"]
+    section = learning(summary)
+    hits, money = (part for part in section.parts if isinstance(part, Plot))
+    ends = [part["requests_to"] for part in parts]
+    for plot, name in ((hits, "hit_share"), (money, "cost_usd_mean")):
+        assert [y for _, y in plot.lines[0].points[1::2]] == [p[name]["value"] for p in parts]
+        assert [x for x, _ in plot.lines[0].points[1::2]] == ends
+    assert "How the cache learns" in text
+    assert f"{100 * parts[-1]['hit_share']['value']:.1f}" in section.note
+    assert "How the cache learns" not in html()
+
+
+def test_the_volume_from_which_it_pays_has_its_interval() -> None:
+    _, prediction, _ = made()
+    found = breakeven(prediction)["requests_per_month"]
+    words = study(html())["tiers"]["small"]
+    own = words["points"][words["own"]]["words"]
+    assert own["pays_from"] == count(found["value"])
+    assert own["pays_from_in"] == f"{found['low']:,.0f} to {found['high']:,.0f}"
+    assert found["low"] < found["value"] < found["high"]
+    assert f"a month ({own['pays_from_in']})" in own["verdict"]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
-from report_pages import STUDIES, html, studied
+from report_pages import STUDIES, html, learns, studied
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 FLAGS = (
@@ -59,7 +59,7 @@ COVERED = """() => [...document.querySelectorAll(".plot")].flatMap((plot) =>
       a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom
     ).map((b) => `${plot.ariaLabel}: ${side} at ${a.left} and ${b.left}`));
   }))"""
-PAGES = ("run", *STUDIES)
+PAGES = ("run", "learns", *STUDIES)
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium here: apt-get install it")
 
@@ -72,13 +72,19 @@ def browser() -> Iterator[Browser]:
         opened.close()
 
 
+def written(name: str) -> str:
+    if name == "run":
+        return html(True)
+    return learns()[1] if name == "learns" else studied(name)[1]
+
+
 @pytest.fixture(scope="module")
 def addresses(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     folder = tmp_path_factory.mktemp("page")
     found = {}
     for name in PAGES:
         path = folder / f"{name}.html"
-        path.write_text(html(True) if name == "run" else studied(name)[1], encoding="utf-8")
+        path.write_text(written(name), encoding="utf-8")
         found[name] = path.as_uri()
     return found
 
@@ -173,9 +179,9 @@ def test_nothing_is_wider_than_the_screen(opened: Any, width: int) -> None:
         assert page.evaluate(SPILLED) == []
 
 
-@pytest.mark.parametrize("name", STUDIES)
+@pytest.mark.parametrize("name", PAGES)
 @pytest.mark.parametrize("width", [360, 700, 1000])
-def test_no_study_is_wider_than_the_screen(opened: Any, width: int, name: str) -> None:
+def test_no_page_is_wider_than_the_screen(opened: Any, width: int, name: str) -> None:
     page = opened(width, name=name)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert page.evaluate(SPILLED) == []

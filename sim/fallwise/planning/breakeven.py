@@ -21,10 +21,10 @@ from fallwise.analysis.money import SECONDS_PER_MONTH, unit_usd_per_s, units_mea
 from fallwise.analysis.predict import Prediction
 from fallwise.analysis.questions import by_question
 from fallwise.analysis.sample import Json, Sample, collect, warmup
-from fallwise.draw import stream
 from fallwise.planning.again import again, unlimited
 from fallwise.planning.load import peak_factor
 from fallwise.planning.rent import Follows, rented_for
+from fallwise.planning.resample import outer, ranged, weights
 from fallwise.planning.volume import Rent, Side, pays_from, pays_in
 from fallwise.scenario import Scenario
 from fallwise.tables import Floats
@@ -33,8 +33,6 @@ __all__ = ["breakeven", "side_of"]
 
 POINTS: Final = 41
 """Volumes on the printed curve."""
-DRAWS: Final = 400
-"""Resamples that an interval is made of."""
 
 Number = Callable[["_World", Floats], float]
 """A number of a world, where its batches count so often."""
@@ -54,7 +52,7 @@ def breakeven(prediction: Prediction, utilisation: float = 0.7) -> dict[str, Any
 
     def estimate(number: Number) -> Json:
         """Return a number of the run; what other questions would have given is in its interval."""
-        return _outer([world.estimate(number) for world in worlds])
+        return outer([world.estimate(number) for world in worlds])
 
     pays = estimate(lambda world, w: pays_from(*world.sides(w)))
     rate = collect(prediction, warmup(prediction)).ratio("n", "gap_s")
@@ -163,17 +161,12 @@ class _World:
         self.utilisation = utilisation
         self.n = samples[0].column("n")
         self.whole = np.ones(len(self.n))
-        self.weights = _weights(len(self.n), stream(seed, "breakeven"))
+        self.weights = weights(len(self.n), seed)
         self.columns: dict[tuple[int, str], Floats] = {}
 
     def estimate(self, number: Number) -> Json:
         """Return a number of this world and its weights; None stands for no end, and for never."""
-        drawn = [number(self, weight) for weight in self.weights]
-        ends = [math.nan, math.nan]
-        if len(drawn) > 1:
-            ends = np.quantile(drawn, [0.025, 0.975], method="inverted_cdf").tolist()
-        found = zip(("value", "low", "high"), [number(self, self.whole), *ends], strict=True)
-        return {name: float(x) if math.isfinite(x) else None for name, x in found}
+        return ranged(number(self, self.whole), [number(self, w) for w in self.weights])
 
     def mean(self, side: int, name: str, weight: Floats) -> float:
         """Return a request's part of a sum: side 0 is the cascade, 1 its frontier alone."""
@@ -222,30 +215,6 @@ class _World:
         )
         call = theirs.full_usd
         return (ours.usage_usd - sum(calls) + rent) / call if call else math.inf
-
-
-def _weights(batches: int, chance: np.random.Generator) -> Floats:
-    """Return (DRAWS, batches) how often each batch counts in a resample; none of a single one.
-
-    Few batches are alike by chance, so resamples are drawn apart as Student's t would have it.
-    Source: Efron and Tibshirani, An Introduction to the Bootstrap (1993), sections 8 and 12.
-    """
-    from scipy.stats import norm, t
-
-    if batches < 2:
-        return np.empty((0, batches))
-    drawn = chance.multinomial(batches, np.full(batches, 1 / batches), DRAWS)
-    wider = t.ppf(0.975, batches - 1) / norm.ppf(0.975) * math.sqrt(batches / (batches - 1))
-    weights: Floats = 1 + wider * (drawn - 1)
-    return weights
-
-
-def _outer(estimates: list[Json]) -> Json:
-    """Return the first of the estimates, with an interval that holds those of all."""
-    lows, highs = ([one[end] for one in estimates] for end in ("low", "high"))
-    low = None if None in lows else min(x for x in lows if x is not None)
-    high = None if None in highs else max(x for x in highs if x is not None)
-    return {"value": estimates[0]["value"], "low": low, "high": high}
 
 
 def _why(scenario: Scenario, ours: Side, theirs: Side, ranges: list[dict[str, Any]]) -> str:

@@ -33,7 +33,7 @@ class Groups:
 
     def mean(self, values: Any, rent: Floats | None = None) -> Json | None:
         """Return the mean of a column, and of the rent if given."""
-        return self._widest(estimate, self._sums(values, rent), self._sums(np.ones(len(values))))
+        return self._widest(estimate, self.sums(values, rent), self.sums(np.ones(len(values))))
 
     def share(self, events: Any) -> Json | None:
         """Return the share of the rows that are events."""
@@ -41,17 +41,17 @@ class Groups:
         def make(events: Floats, trials: Floats) -> Json:
             return batch_share(events, trials, batches=len(trials)).dict()
 
-        return self._widest(make, self._sums(events), self._sums(np.ones(len(self.batch))))
+        return self._widest(make, self.sums(events), self.sums(np.ones(len(self.batch))))
 
     def saving(self, whole: Paid, cost: Paid) -> Json | None:
         """Return by how much the second costs less than the first, as a share of the first."""
         return self._widest(
             lambda a, b: estimate(a - b, a) if a.sum() > 0 else None,
-            self._sums(*whole),
-            self._sums(*cost),
+            self.sums(*whole),
+            self.sums(*cost),
         )
 
-    def _sums(self, values: Any, rent: Floats | None = None) -> list[Floats]:
+    def sums(self, values: Any, rent: Floats | None = None) -> list[Floats]:
         """Return the sums by batch and by group; time, and so rent, is nobody's question."""
         values = np.asarray(values, np.float64)
         by_clock = values if rent is None else values + rent

@@ -26,6 +26,7 @@ from fallwise.planning.again import again, unlimited
 from fallwise.planning.breakeven import side_of
 from fallwise.planning.groups import Paid, groups_of
 from fallwise.planning.rent import Follows, rented_for
+from fallwise.planning.resample import DRAWS, outer, ranged, weights
 from fallwise.planning.volume import Side, pays_from
 from fallwise.policies import decide
 from fallwise.scenario import Scenario
@@ -40,6 +41,8 @@ POINTS: Final = 33
 FEWEST: Final = 9
 ROWS: Final = 4_000_000
 """So many rows are simulated for one tier's points, as long as there are enough of them."""
+FEWER: Final = 100
+"""Resamples for the interval of a volume at a threshold that is not the scenario's own."""
 TAILS: Final = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 
 
@@ -67,14 +70,16 @@ class Thresholds:
         # What is rented is the scenario's own: replicas that fail, pools that follow their load.
         self.follows, theirs = rented_for(prediction)
         others = [run.outcomes for run in alone(free, self.scenario.frontier).runs]
-        self.free_alone = self._side(frontier.scenario, others, theirs)
+        self.free_groups = groups_of(free, cuts)
+        self.weights = [weights(len(n), prediction.seed) for n in self.free_groups.sums(self.each)]
+        self.free_alone = self._sides(frontier.scenario, others, theirs, DRAWS)
         self.frontier = [run.outcomes for run in frontier.runs]
         self.outcomes = [run.outcomes for run in prediction.runs]
 
     def own(self) -> Point:
         """Return what the scenario's own thresholds gave, or give where there are none to move."""
         found = self._described(self.scenario, self.outcomes)
-        return {"threshold": None, "pays_from": self._pays_from(), **found}
+        return {"threshold": None, "pays_from": self._pays_from(DRAWS), **found}
 
     @property
     def alone_usd(self) -> float:
@@ -101,14 +106,16 @@ class Thresholds:
         Estimates as in a run's summary. Differences are paired with frontier-only: `saving` is the
         share of its cost, `saving_at_stake` the same when wrong answers are paid for too (None
         where they cost nothing), `quality_difference` in grades, `pays_from` the monthly volume as
-        `planning.breakeven` counts it, without an interval (None: never). `paths` have the bits of
-        the tiers, shares of all requests, and plain quantiles.
+        `planning.breakeven` counts it (its interval is rougher where the threshold is not the
+        scenario's own). `paths` have the bits of the tiers, shares of all requests, and plain
+        quantiles.
         """
         at = math.inf if threshold is None else threshold
         scenario = _with(self.scenario, tier, at)
         outcomes = [self._simulated(scenario, run) for run in self.runs]
         found = self._described(scenario, outcomes)
-        return {"threshold": threshold, "pays_from": self._pays_from(tier, at), **found}
+        draws = DRAWS if threshold == self.scenario.tiers[tier].threshold else FEWER
+        return {"threshold": threshold, "pays_from": self._pays_from(draws, tier, at), **found}
 
     def _simulated(self, scenario: Scenario, run: _Run) -> OutcomeTable:
         decisions = decide(scenario, run.requests)
@@ -146,28 +153,48 @@ class Thresholds:
             "paths": _paths(outcomes, self.runs),
         }
 
-    def _pays_from(self, tier: int = 0, threshold: float | None = None) -> float | None:
-        """Return the volume from which on it pays, None for never: calls and work without waits."""
+    @property
+    def each(self) -> Floats:
+        """Return (n,) ones, for the measured rows of the runs in which nobody waits."""
+        return np.ones(sum(len(run.requests) - run.cut for run in self.free_runs))
+
+    def _pays_from(self, draws: int, tier: int = 0, threshold: float | None = None) -> Json:
+        """Return the volume from which on it pays: calls and work without waits."""
         free = self.free if threshold is None else _with(self.free, tier, threshold)
         outcomes = [self._simulated(free, run) for run in self.free_runs]
-        ours = self._side(self.scenario, outcomes, self.follows)
-        found = pays_from(ours, self.free_alone)
-        return found if math.isfinite(found) else None
+        found = []
+        for ours, theirs in zip(
+            self._sides(self.scenario, outcomes, self.follows, draws), self.free_alone, strict=True
+        ):
+            value, *drawn = [pays_from(a, b) for a, b in zip(ours, theirs, strict=False)]
+            found.append(ranged(value, drawn))
+        return outer(found)
 
-    def _side(self, scenario: Scenario, outcomes: list[OutcomeTable], follows: Follows) -> Side:
-        usd = _column(outcomes, "cost_usd", self.free_runs)
-        work_s = [
-            sum(
-                float(
-                    run.requests.service_ns[run.cut :, k] @ (x.visit[run.cut :, k] != NOT_VISITED)
-                )
+    def _sides(
+        self, scenario: Scenario, outcomes: list[OutcomeTable], follows: Follows, draws: int
+    ) -> list[list[Side]]:
+        """Return a side of all rows and of so many resamples: of batches and of questions."""
+        columns = [self.each, _column(outcomes, "cost_usd", self.free_runs)]
+        for k in range(len(scenario.tiers)):
+            rows = [
+                run.requests.service_ns[run.cut :, k] * (x.visit[run.cut :, k] != NOT_VISITED)
                 for run, x in zip(self.free_runs, outcomes, strict=True)
+            ]
+            columns.append(np.concatenate(rows) / 1e9)
+        found = []
+        for sums, weight in zip(
+            zip(*map(self.free_groups.sums, columns), strict=True), self.weights, strict=True
+        ):
+            whole = np.ones((1, weight.shape[1]))
+            n, usd, *work_s = np.array(sums) @ np.concatenate([whole, weight[:draws]]).T
+            each = np.maximum(0.0, np.array(work_s) / n).T
+            found.append(
+                [
+                    side_of(scenario, x, w.tolist(), follows)
+                    for x, w in zip((usd / n).tolist(), each, strict=True)
+                ]
             )
-            / 1e9
-            / len(usd)
-            for k in range(len(scenario.tiers))
-        ]
-        return side_of(scenario, float(usd.mean()), work_s, follows)
+        return found
 
     def _tier(self, scenario: Scenario, outcomes: list[OutcomeTable], k: int) -> Point:
         rows = [(x, r.cut) for x, r in zip(outcomes, self.runs, strict=True)]

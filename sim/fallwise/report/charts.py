@@ -15,11 +15,33 @@ import numpy as np
 from fallwise.analysis.calibration import reliability
 from fallwise.analysis.predict import Prediction
 from fallwise.planning.thresholds import Point
-from fallwise.report.pieces import Axis, Bar, Bars, Part, Said, Section, logarithmic, place, ticks
-from fallwise.report.words import dollars, seconds, share
+from fallwise.report.pieces import (
+    Axis,
+    Bar,
+    Bars,
+    Line,
+    Part,
+    Plot,
+    Said,
+    Section,
+    linear,
+    logarithmic,
+    place,
+    ticks,
+)
+from fallwise.report.words import count, dollars, scaled, seconds, share
 from fallwise.scenario import Scenario
 
-__all__ = ["Chart", "calibration", "curve", "flow", "latency", "latency_axis", "tornado"]
+__all__ = [
+    "Chart",
+    "calibration",
+    "curve",
+    "flow",
+    "latency",
+    "latency_axis",
+    "learning",
+    "tornado",
+]
 
 Summary = Mapping[str, Any]
 Json = dict[str, Any]
@@ -205,6 +227,48 @@ def calibration(summary: Summary, scenario: Scenario, prediction: Prediction) ->
             f"AUROC {auroc}, expected calibration error {row['ece']:.3f}",
         }
     return found
+
+
+def learning(summary: Summary, many: int = 1) -> Section:
+    """Return how often the cache hits, and what calls cost, from the first request to the last."""
+    parts, name = summary["cache_over_time"], summary["tiers"][0]["name"]
+    forms = {
+        "hit_share": (f"{name} hits", share, 1.0),
+        "cost_usd_mean": (
+            "calls of " + ("a request" if many == 1 else f"{many:,} requests"),
+            dollars,
+            many,
+        ),
+    }
+    first, last = (part["hit_share"]["value"] for part in (parts[0], parts[-1]))
+    shown: list[Part] = []
+    for measure, (title, form, scale) in forms.items():
+        line, band = [], []
+        for part in parts:
+            one = scaled(part[measure], scale)
+            low, high = (one["value"] if x is None else x for x in (one["low"], one["high"]))
+            for x in (part["requests_from"] or part["requests_to"] / 3, part["requests_to"]):
+                line.append((float(x), one["value"]))
+                band.append((float(x), low, high))
+        if any(y for _, y in line):
+            shown.append(
+                Plot(
+                    title=title[0].upper() + title[1:],
+                    about=f"{title}, by how many requests came before: {share(first)} of the first "
+                    f"requests hit, {share(last)} of the last",
+                    x=logarithmic([x for x, _ in line], count),
+                    y=linear([0.0, *(y for row in band for y in row[1:])], form),
+                    lines=[Line("l0", "", line)],
+                    bands=[("l0", band)],
+                    note="Across: requests since the start of the run, logarithmic; band: 95 %.",
+                )
+            )
+    note = (
+        f"{share(first)} of the first {parts[0]['requests_to']:,} requests hit, and {share(last)} "
+        f"of the last {parts[-1]['requests_to'] - parts[-1]['requests_from']:,}. Warm-up too; "
+        "costs are without rented capacity, at the scenario's own thresholds."
+    )
+    return Section("How the cache learns", shown, note)
 
 
 def tornado(movers: Json, many: int = 1) -> Section:

@@ -15,7 +15,15 @@ from fallwise.analysis.money import SECONDS_PER_MONTH
 from fallwise.analysis.predict import Prediction
 from fallwise.planning.movers import moved
 from fallwise.planning.thresholds import Point, Thresholds, thresholds_of
-from fallwise.report.charts import calibration, curve, flow, latency, latency_axis, tornado
+from fallwise.report.charts import (
+    calibration,
+    curve,
+    flow,
+    latency,
+    latency_axis,
+    learning,
+    tornado,
+)
 from fallwise.report.pieces import Section, Table, cell
 from fallwise.report.rendering import assumed, templates
 from fallwise.report.verdict import bills, tuned_verdict, verdict
@@ -29,6 +37,7 @@ from fallwise.report.words import (
     seconds,
     share,
     thresholded,
+    until,
 )
 from fallwise.scenario import Scenario
 
@@ -72,12 +81,13 @@ def _common(
     many = _many(summary)
     movers = moved(scenario, prediction.engine) if prediction is not None else None
     names = [tier.name for tier in scenario.tiers]
-    moves = [tornado(movers, many)] if movers and movers["rows"] else []
+    sections = [learning(summary, many)] if summary["cache_over_time"] else []
+    sections += [tornado(movers, many)] if movers and movers["rows"] else []
     return {
         "tuned_verdict": tuned_verdict(tuned) if tuned is not None else "",
         "otherwise": _otherwise(summary, many),
         "assumed": assumed(summary, scenario),
-        "sections": moves,
+        "sections": sections,
         "cost_title": _requests(many),
         "shades": _shades(len(names)),
         "verdict": _plain_verdict(summary),
@@ -155,7 +165,8 @@ def _cards(point: Point, rate_rps: float | None, scenario: Scenario, many: int) 
         month = scaled(cost, rate_rps * SECONDS_PER_MONTH, upkeep)
     pays, wrong = point["pays_from"], point["wrong_answers_usd_mean"]
     better = point["quality_difference"]
-    volume = "never" if pays is None else count(pays) if pays else "any"
+    any_ = pays["value"] == 0 and not pays["high"]
+    volume = "never" if pays["value"] is None else "any" if any_ else count(pays["value"])
     rows: list[tuple[str, str, Any, Any]] = [
         ("cost_usd_mean", *_cost(point, many)),
         ("month", "a month at this traffic", month, dollars),
@@ -170,7 +181,9 @@ def _cards(point: Point, rate_rps: float | None, scenario: Scenario, many: int) 
         title = "saved, wrong answers paid for"
         rows.insert(3, ("saving_at_stake", title, point["saving_at_stake"], share))
     cards = [(key, title, number(x, form), between(x, form)) for key, title, x, form in rows]
-    cards.insert(3, ("pays_from", "pays from, requests a month", volume, ""))
+    cards.insert(
+        3, ("pays_from", "pays from, requests a month", volume, "" if any_ else until(pays))
+    )
     ends = between(better, lambda x: points({"value": x, "low": None, "high": None})[:-7])
     middle = points({**better, "low": None})
     cards.insert(5, ("quality_difference", "quality against frontier-only", middle, ends))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fallwise.analysis.money import SECONDS_PER_MONTH
-from fallwise.report.words import count, dollars, give_or_take, points, thresholded
+from fallwise.report.words import count, dollars, give_or_take, points, thresholded, until
 
 __all__ = ["bills", "tuned_verdict", "verdict"]
 
@@ -61,13 +61,15 @@ def _money(saving: Json, against: str) -> str:
     return f"costs {size} more than {against}"
 
 
-def _pays(volume: float | None, rate_rps: float | None) -> str:
+def _pays(volume: Json, rate_rps: float | None) -> str:
     """Return the first half of the sentence: from which volume on the cascade pays."""
-    if volume is None:
-        return "Does not pay at any volume: "
-    if volume == 0:
+    if volume["value"] is None:
+        unsure = " (but this run is too short to be sure)" if volume["low"] is not None else ""
+        return f"Does not pay at any volume{unsure}: "
+    if not volume["value"] and not volume["high"]:
         return "Pays at any volume: "
-    text = f"Pays from {count(volume)} requests a month"
+    span = until(volume)
+    text = f"Pays from {count(volume['value'])} requests a month" + (f" ({span})" if span else "")
     now = "" if rate_rps is None else f"with today’s {count(rate_rps * SECONDS_PER_MONTH)} it "
     return f"{text}; {now}"
 

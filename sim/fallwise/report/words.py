@@ -21,6 +21,7 @@ __all__ = [
     "short_dollars",
     "signed",
     "thresholded",
+    "until",
     "within",
 ]
 
@@ -116,6 +117,23 @@ def count(x: float) -> str:
         if x >= size:
             return f"{x / size:.3g} {name}"
     return f"{float(f'{x:.3g}'):,.0f}" if x < 1000 else f"{float(f'{x:.2g}'):,.0f}"
+
+
+def until(volume: Any) -> str:
+    """Return the interval of a volume from which on it pays; one without an end ends at never.
+
+    >>> until({"value": 2e5, "low": 1e5, "high": None}), until({"value": 1, "low": None})
+    ('100,000 to never', '')
+    >>> until({"value": 213_000, "low": 212_345, "high": 214_321})
+    '212,345 to 214,321'
+    """
+    if volume["value"] is None or volume["low"] is None:
+        return ""
+    if volume["high"] is None:
+        return f"{count(volume['low'])} to never"
+    ends = volume["low"], volume["high"]
+    low, high = map(count, ends)
+    return f"{low} to {high}" if low != high else " to ".join(f"{x:,.0f}" for x in ends)
 
 
 def dollars(x: float) -> str:

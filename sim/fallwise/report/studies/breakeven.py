@@ -9,7 +9,16 @@ import numpy as np
 
 from fallwise.planning.volume import Side, side_from, volumes
 from fallwise.report.pieces import Line, Plot, Section, Study, Table, logarithmic
-from fallwise.report.words import between, count, dollars, number, share, short_dollars, within
+from fallwise.report.words import (
+    between,
+    count,
+    dollars,
+    number,
+    share,
+    short_dollars,
+    until,
+    within,
+)
 
 __all__ = ["breakeven", "pays"]
 
@@ -44,7 +53,7 @@ def breakeven(summary: Json) -> Study:
         _card("needed, so that calls pay", summary["kept_share"]["needed"]),
     ]
     if first:
-        cards[0] = (*cards[0][:2], between(first, count))
+        cards[0] = (*cards[0][:2], until(first))
     return Study(
         verdict=verdict,
         more=more,
