@@ -153,3 +153,24 @@ def test_a_way_that_cannot_keep_up_is_told_beside_its_numbers() -> None:
     words = " ".join(asked("compare", "s.yaml", *few).stdout.split())
     assert "frontier-only: big's queue grows for ever: offered load 1." in words
     assert "Mind:" not in asked("compare", "s.yaml").stdout
+
+
+def test_a_run_takes_what_moves_it_from_a_sensitivity_study_of_the_same_scenario(
+    folder: Path,
+) -> None:
+    asked("sensitivity", "s.yaml", *COMMANDS["sensitivity"], "--requests", "1500")
+    study = "results/asked-sensitivity"
+    asked("run", "s.yaml", "--sensitivity", study, "--json")
+    page = (folder / "results" / "asked-run" / "report.html").read_text(encoding="utf-8")
+    swing = json.loads((folder / study / "summary.json").read_text())["tornado"]["quality"][0]
+    assert "What moves it" in page and "0.6 to 0.9" in page
+    for end in ("at_low", "at_high"):
+        assert f"{100 * swing[end]:.1f}" in page
+    for args, rule in (
+        (("--sensitivity", study, "--set", "tiers.small.threshold=0.7"), "of another scenario"),
+        (("--sensitivity", "results/asked-run"), "holds results of run"),
+        (("--sensitivity", "results"), "no folder of results"),
+    ):
+        with pytest.raises(FallwiseError, match=rule):
+            asked("run", "s.yaml", *args, "--out", "results/other")
+    assert not (folder / "results" / "other").exists()

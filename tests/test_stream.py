@@ -94,3 +94,15 @@ def test_several_runs_are_refused(case: Scenario) -> None:
     several = case.model_copy(update={"run": case.run.model_copy(update={"replications": 2})})
     with pytest.raises(ScenarioError, match="one long run"):
         summarise_stream(several, n=100)
+
+
+def test_progress_goes_up_to_all_that_is_drawn_for_the_run_and_its_baselines(
+    case: Scenario,
+) -> None:
+    told: list[tuple[int, int]] = []
+    summarise_stream(case, seed=8, n=3000, block=1000, progress=lambda *pair: told.append(pair))
+    assert told == [(1000 * i, 9000) for i in range(1, 10)]
+    told.clear()
+    several = case.model_copy(update={"run": case.run.model_copy(update={"replications": 3})})
+    predict(several, 8, 500, progress=lambda *pair: told.append(pair))
+    assert told == [(500, 1500), (1000, 1500), (1500, 1500)]

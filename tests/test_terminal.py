@@ -71,3 +71,20 @@ def test_a_terminal_has_colours_but_with_no_color(
     os.close(ours)
     assert ("\x1b[32m" in said) == coloured
     assert "met" in said
+
+
+@pytest.mark.parametrize("watched", [True, False])
+def test_a_bar_with_the_time_left_is_shown_to_a_terminal_only(watched: bool) -> None:
+    ours, theirs = pty.openpty()
+    code = (
+        "from fallwise.cli.answers import counted\n"
+        "with counted('requests') as progress: progress(1, 4); progress(3, 4)"
+    )
+    environment = {name: x for name, x in os.environ.items() if name not in ("NO_COLOR", "CI")}
+    environment |= {"TERM": "xterm-256color"}
+    to = theirs if watched else subprocess.PIPE
+    done = subprocess.run([sys.executable, "-c", code], stderr=to, env=environment, check=True)
+    os.close(theirs)
+    said = os.read(ours, 10_000).decode() if watched else done.stderr.decode()
+    os.close(ours)
+    assert ("requests" in said and "3/4" in said and "0:0" in said) if watched else not said

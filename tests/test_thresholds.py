@@ -8,7 +8,7 @@ import pytest
 from fallwise.analysis.predict import predict
 from fallwise.analysis.summary import summarise
 from fallwise.planning.breakeven import breakeven
-from fallwise.planning.thresholds import Thresholds, thresholds_of
+from fallwise.planning.thresholds import Thresholds, thresholds_at
 from fallwise.scenario import Scenario, read
 from report_pages import made
 
@@ -62,7 +62,7 @@ def test_the_scenarios_own_threshold_gives_what_the_summary_says(case: str) -> N
 def test_points_run_from_nothing_to_everything_escalated_and_hold_the_scenarios_own() -> None:
     scenario, prediction, summary = made()
     found = Thresholds(prediction, summary["warmup_requests"])
-    points = thresholds_of(found, 0)
+    points = [found.point(0, at) for at in thresholds_at(found, 0)]
     thresholds = [point["threshold"] for point in points]
     assert 20 <= len(points) <= 35
     assert thresholds[:-1] == sorted(thresholds[:-1])

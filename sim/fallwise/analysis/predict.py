@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from fallwise.analysis.settle import settle
@@ -34,14 +35,24 @@ class Prediction:
 
 
 def predict(
-    scenario: Scenario, seed: int | None = None, n: int | None = None, engine: Engine = "compiled"
+    scenario: Scenario,
+    seed: int | None = None,
+    n: int | None = None,
+    engine: Engine = "compiled",
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Prediction:
     """Return what would happen to n requests; seed and n are the scenario's own unless given.
 
-    Replication r (from 0) has the seed `seed + r`.
+    Replication r (from 0) has the seed `seed + r`. progress is told of each of several runs, in
+    requests.
     """
     seed = scenario.run.seed if seed is None else seed
-    runs = [_run(scenario, seed + r, n, engine) for r in range(scenario.run.replications)]
+    count, runs = scenario.run.replications, []
+    for r in range(count):
+        runs.append(_run(scenario, seed + r, n, engine))
+        if count > 1:
+            each = len(runs[-1].requests)
+            progress((r + 1) * each, count * each)
     return replace(runs[0], further=tuple(runs[1:]))
 
 

@@ -44,10 +44,12 @@ def summarise_stream(
     n: int | None = None,
     block: int = 1 << 17,
     baselines: bool = True,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, Any]:
     """Return what summarise() would of predict(), in memory for a block and what is under way.
 
-    Each baseline draws the requests again. ScenarioError where the run is not one long one.
+    Each baseline draws the requests again; progress is told how many are drawn, and of how many.
+    ScenarioError where the run is not one long one.
     """
     _refuse(scenario)
     seed = scenario.run.seed if seed is None else seed
@@ -59,14 +61,21 @@ def summarise_stream(
     edges = cut + (n - cut) * np.arange(parts + 1) // parts
     first = next(blocks(scenario, seed, n, min(SCORED, n)))
 
+    others = baselines_of(scenario) if baselines else {}
+    done, total = 0, n * (1 + len(others))
+
     def drawn(decided: Callable[[RequestTable], Block]) -> Iterator[Block]:
-        return (decided(requests) for requests in blocks(scenario, seed, n, block))
+        nonlocal done
+        for requests in blocks(scenario, seed, n, block):
+            yield decided(requests)
+            done += len(requests)
+            progress(done, total)
 
     learned = Learned(n) if scenario.cache else None
     decided = drawn(lambda r: (r, decide(scenario, r)))
     sample = _streamed(scenario, plan(scenario, seed), decided, edges, learned)
     compared = {}
-    for name, k in baselines_of(scenario).items() if baselines else ():
+    for name, k in others.items():
         alone = drawn(lambda r, k=k: (replace(r, router_ns=None), accept_all(r, k)))  # type: ignore[misc]
         other = only(scenario, k)
         compared[name] = _streamed(other, plan(other, seed), alone, edges)

@@ -24,6 +24,7 @@ def about(scenario: Scenario, command: str, engine: str) -> Json:
 
     return {
         "scenario": scenario.name,
+        "content": scenario.hash,
         "command": command,
         "seed": scenario.run.seed,
         "version": __version__,
@@ -93,5 +94,5 @@ def counted(what: str) -> Iterator[Callable[[int, int], None]]:
     columns = TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
     with bar:
-        task = bar.add_task(what)
+        task = bar.add_task(what, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fallwise.cli.answers import counted, working
 from fallwise.cli.options import (
     AsJson,
     EngineOption,
@@ -23,6 +24,8 @@ from fallwise.cli.options import (
 from fallwise.errors import Problem, ScenarioError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from fallwise.analysis.predict import Prediction
     from fallwise.scenario import Scenario
 
@@ -38,6 +41,12 @@ Until = Annotated[
         help="Repeat until cost, quality and p95 are known to so much: --until 1%",
     ),
 ]
+Sensitivity = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FOLDER", help="What moves it, on the page: from this sensitivity study of it."
+    ),
+]
 
 
 def run(
@@ -47,6 +56,7 @@ def run(
     engine: EngineOption = "compiled",
     settings: Settings = None,
     until: Until = None,
+    sensitivity: Sensitivity = None,
     out: Out = None,
     as_json: AsJson = False,
 ) -> None:
@@ -58,8 +68,9 @@ def run(
     checked = scenario_of(scenario, settings, seed, requests)
     folder = folder_for(out, checked, "run")
     relative = None if until is None else _relative(until)
+    studied = None if sensitivity is None else _studied(sensitivity, checked)
     with placing(scenario):
-        summary = simulated(checked, folder, engine, relative)
+        summary = simulated(checked, folder, engine, relative, studied)
     if as_json:
         typer.echo(json.dumps(summary, indent=2, ensure_ascii=False, allow_nan=False))
     else:
@@ -82,41 +93,68 @@ def _relative(text: str) -> float:
 
 
 def simulated(
-    scenario: Scenario, folder: Path, engine: Any, relative: float | None = None
+    scenario: Scenario,
+    folder: Path,
+    engine: Any,
+    relative: float | None = None,
+    studied: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return the summary of a run, and write it with its tables and figures to the folder.
 
     relative asks for as many runs as it takes to know the cost, the quality and p95 to +- that.
+    studied is what `sensitivity` found of the scenario, for the page.
     """
-    from rich.console import Console
-
-    with Console(stderr=True).status("loading") as status:
+    with counted("requests") as progress:
         from fallwise import report
 
         report.refuse(folder)
-        status.update(f"running {scenario.run.requests:,} requests")
         long = scenario.run.requests > IN_MEMORY and scenario.run.replications == 1
         if long and engine == "compiled" and relative is None:
             from fallwise.analysis.stream import summarise_stream
 
-            summary, prediction = summarise_stream(scenario), None
+            summary, prediction = summarise_stream(scenario, progress=progress), None
         else:
-            summary, prediction = _in_memory(scenario, engine, relative)
-        status.update("drawing the report")
-        html = report.page(summary, scenario, prediction)
-        status.update(f"writing {folder}")
+            summary, prediction = _in_memory(scenario, engine, relative, progress)
+    with counted("thresholds") as progress:
+        html = report.page(summary, scenario, prediction, studied=studied, progress=progress)
+    with working(f"writing {folder}"):
         report.write(folder, summary, prediction, html)
     return summary
 
 
+def _studied(folder: Path, scenario: Scenario) -> dict[str, Any]:
+    """Return the summary of a sensitivity study of this scenario; ScenarioError else.
+
+    It may have had other requests: fewer, or of another seed.
+    """
+    rule = ""
+    try:
+        found = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+        if found["command"] != "sensitivity":
+            rule = f"holds results of {found['command']}"
+        elif found["content"] != _drawn_as(scenario, found["seed"], found["requests"]).hash:
+            rule = f"is of another scenario, or of other values ({found['scenario']})"
+    except (OSError, ValueError, KeyError, TypeError):
+        rule = "is no folder of results"
+    if rule:
+        remedy = "name the folder that `fallwise sensitivity` wrote for this scenario"
+        raise ScenarioError(Problem(rule, remedy, value=str(folder), file="--sensitivity"))
+    return dict(found)
+
+
+def _drawn_as(scenario: Scenario, seed: int, requests: int) -> Scenario:
+    run = scenario.run.model_copy(update={"seed": seed, "requests": requests})
+    return scenario.model_copy(update={"run": run})
+
+
 def _in_memory(
-    scenario: Scenario, engine: Any, relative: float | None
+    scenario: Scenario, engine: Any, relative: float | None, progress: Callable[[int, int], None]
 ) -> tuple[dict[str, Any], Prediction]:
     from fallwise.analysis.predict import predict
     from fallwise.analysis.summary import summarise
 
     if relative is None:
-        prediction = predict(scenario, engine=engine)
+        prediction = predict(scenario, engine=engine, progress=progress)
         return summarise(prediction), prediction
     from fallwise.analysis.precise import predict_until
 

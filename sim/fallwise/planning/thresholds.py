@@ -32,7 +32,7 @@ from fallwise.policies import decide
 from fallwise.scenario import Scenario
 from fallwise.tables import ANSWERED, NOT_VISITED, Floats, OutcomeTable, RequestTable
 
-__all__ = ["POINTS", "Point", "Thresholds", "thresholds_of"]
+__all__ = ["POINTS", "Point", "Thresholds", "thresholds_at"]
 
 Point = dict[str, Any]
 
@@ -219,10 +219,10 @@ class Thresholds:
         }
 
 
-def thresholds_of(found: Thresholds, tier: int) -> list[Point]:
-    """Return the points of a tier, thresholds ascending, the last one None: all is sent on.
+def thresholds_at(found: Thresholds, tier: int) -> list[float | None]:
+    """Return the thresholds of a tier to look at, ascending; the last is None: all is sent on.
 
-    The thresholds are scores that came up, evenly spread over what they escalate and over the
+    They are scores that came up, evenly spread over what they escalate and over the
     scores themselves; the scenario's own is among them.
     """
     own = found.scenario.tiers[tier].threshold
@@ -237,7 +237,7 @@ def thresholds_of(found: Thresholds, tier: int) -> list[Point]:
     )
     by_rank = np.linspace(0, len(distinct) - 1, points // 4).round().astype(np.int64)
     chosen = np.unique(np.concatenate([distinct[by_share], distinct[by_rank], [own]]))
-    return [found.point(tier, at) for at in (*chosen.tolist(), None)]
+    return [*chosen.tolist(), None]
 
 
 def _with(scenario: Scenario, tier: int, threshold: float) -> Scenario:

@@ -7,6 +7,7 @@ drawings in place. Without a script the page shows the scenario's own threshold.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any, Final
 
 from markupsafe import Markup
@@ -14,7 +15,7 @@ from markupsafe import Markup
 from fallwise.analysis.money import SECONDS_PER_MONTH
 from fallwise.analysis.predict import Prediction
 from fallwise.planning.movers import moved
-from fallwise.planning.thresholds import Point, Thresholds, thresholds_of
+from fallwise.planning.thresholds import Point, Thresholds, thresholds_at
 from fallwise.report.charts import (
     calibration,
     curve,
@@ -26,6 +27,7 @@ from fallwise.report.charts import (
 )
 from fallwise.report.pieces import Section, Table, cell
 from fallwise.report.rendering import assumed, templates
+from fallwise.report.studies.sensitivity import tornado as study_tornado
 from fallwise.report.verdict import bills, tuned_verdict, verdict
 from fallwise.report.words import (
     between,
@@ -45,6 +47,7 @@ __all__ = ["page"]
 
 Summary = dict[str, Any]
 Card = tuple[str, str, str, str]
+Progress = Callable[[int, int], None]
 
 SLIDERS: Final = 3
 """So many tiers' thresholds can be moved, the cheapest tiers'."""
@@ -55,34 +58,44 @@ def page(
     scenario: Scenario,
     prediction: Prediction | None = None,
     tuned: Summary | None = None,
+    studied: Summary | None = None,
+    progress: Progress = lambda done, total: None,
 ) -> str:
     """Return the page of a run; tuned is what `tune` found, if the run is that of its pick.
 
+    studied is what `sensitivity` found, shown in the place of every assumption a quarter down and
+    up. progress is told how many thresholds are simulated, and of how many.
     Without a prediction (of a run that was summed up in blocks) there are no thresholds to move.
     """
     template = templates().get_template("page.html")
     study: dict[str, Any] = {"tiers": {}}
     shown: dict[str, Any] = {}
     if prediction is not None and summary["baselines"]:
-        study, shown = _thresholds(summary, scenario, prediction)
+        study, shown = _thresholds(summary, scenario, prediction, progress)
     text: str = template.render(
         summary=summary,
         scenario=scenario,
         study=Markup(json.dumps(study, ensure_ascii=False).replace("<", "\\u003c")),
-        **(_common(summary, scenario, tuned, prediction) | shown),
+        **(_common(summary, scenario, tuned, prediction, studied) | shown),
     )
     return text
 
 
 def _common(
-    summary: Summary, scenario: Scenario, tuned: Summary | None, prediction: Prediction | None
+    summary: Summary,
+    scenario: Scenario,
+    tuned: Summary | None,
+    prediction: Prediction | None,
+    studied: Summary | None,
 ) -> dict[str, Any]:
     """Return what does not move with a threshold."""
     many = _many(summary)
-    movers = moved(scenario, prediction.engine) if prediction is not None else None
     names = [tier.name for tier in scenario.tiers]
     sections = [learning(summary, many)] if summary["cache_over_time"] else []
-    sections += [tornado(movers, many)] if movers and movers["rows"] else []
+    if studied is not None:
+        sections.append(study_tornado(studied))
+    elif prediction is not None and (movers := moved(scenario, prediction.engine))["rows"]:
+        sections.append(tornado(movers, many))
     return {
         "tuned_verdict": tuned_verdict(tuned) if tuned is not None else "",
         "otherwise": _otherwise(summary, many),
@@ -102,13 +115,17 @@ def _common(
 
 
 def _thresholds(
-    summary: Summary, scenario: Scenario, prediction: Prediction
+    summary: Summary, scenario: Scenario, prediction: Prediction, progress: Progress
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the data of the page's script, and what the page shows before it is touched."""
     many = _many(summary)
     found = Thresholds(prediction, summary["warmup_requests"])
     having = [k for k, tier in enumerate(scenario.tiers) if tier.threshold is not None][:SLIDERS]
-    by_tier = {scenario.tiers[k].name: thresholds_of(found, k) for k in having}
+    at = [(k, threshold) for k in having for threshold in thresholds_at(found, k)]
+    by_tier: dict[str, list[Point]] = {scenario.tiers[k].name: [] for k in having}
+    for i, (k, threshold) in enumerate(at):
+        progress(i, len(at))
+        by_tier[scenario.tiers[k].name].append(found.point(k, threshold))
     own = found.own()
     every = [own, *(point for found in by_tier.values() for point in found)]
     axis = latency_axis(every)
