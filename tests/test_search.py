@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,7 @@ from fallwise.planning.halves import whole
 from fallwise.planning.knobs import knobs_of, own, said, turned
 from fallwise.planning.pick import Goal, candidates, listed
 from fallwise.planning.rent import flat
+from fallwise.planning.runs import crew
 from fallwise.planning.search import Trial, frontier_of
 from fallwise.planning.tune import tune
 from fallwise.scenario import Scenario
@@ -185,3 +188,18 @@ def test_tables_without_a_tier_keep_the_columns_of_the_others() -> None:
     assert less.tiers == 2 and len(less) == len(requests)
     assert (less.score == requests.score[:, [0, 2]]).all()
     assert less.check() is less
+
+
+def test_a_search_finds_the_same_whoever_runs_it_and_goes_on_where_it_was(tmp_path: Path) -> None:
+    case, goal, journal = three(), Goal(margin=0.02), tmp_path / "journal.jsonl"
+    wanted = json.dumps(tune(case, goal, trials=60))
+    told: list[tuple[int, int]] = []
+    with crew(journal=journal) as run:
+        found = tune(case, goal, trials=60, progress=lambda *pair: told.append(pair), run=run)
+    assert json.dumps(found) == wanted
+    assert told[-1] == (60, 60) and told == sorted(told)
+    lines = journal.read_text().splitlines()
+    journal.write_text("\n".join(lines[: len(lines) // 2]))
+    with crew(journal=journal, alone=10**9) as run:
+        assert json.dumps(tune(case, goal, trials=60, run=run)) == wanted
+    assert sorted(filter(None, journal.read_text().splitlines())) == sorted(filter(None, lines))

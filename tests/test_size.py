@@ -1,4 +1,6 @@
+import json
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -6,9 +8,10 @@ from fallwise import theory
 from fallwise.analysis.predict import predict
 from fallwise.analysis.summary import summarise
 from fallwise.errors import ScenarioError
-from fallwise.planning import size as sizing
+from fallwise.planning import plans
 from fallwise.planning.again import sized
 from fallwise.planning.load import at_peak, peak_factor, scaled
+from fallwise.planning.runs import crew
 from fallwise.planning.size import size
 from fallwise.scenario import Scenario, override, parse
 
@@ -237,6 +240,20 @@ def test_of_the_values_on_offer_the_cheapest_that_holds_is_taken() -> None:
         assert found["cost_usd_per_month"]["value"] == pytest.approx(total, rel=0.01)
 
 
+def test_offers_are_sized_the_same_whoever_does_it_and_go_on_where_it_was(tmp_path: Path) -> None:
+    offers = {"tiers.pool.slots": [(slots, 100.0 * slots) for slots in (1, 2, 4, 6, 8)]}
+    told: list[tuple[int, int]] = []
+    wanted = size(station(), offers=offers, progress=lambda *pair: told.append(pair))
+    assert told[-1] == (5, 5) and told == sorted(told)
+    journal = tmp_path / "journal.jsonl"
+    with crew(journal=journal) as run:
+        assert json.dumps(size(station(), offers=offers, run=run)) == json.dumps(wanted)
+    done = journal.read_text()
+    with crew(journal=journal) as run:
+        assert json.dumps(size(station(), offers=offers, run=run)) == json.dumps(wanted)
+    assert journal.read_text() == done
+
+
 def test_an_offer_of_what_is_looked_for_is_refused() -> None:
     with pytest.raises(ScenarioError, match="is what size looks for"):
         size(station(), offers={"tiers.pool.replicas": [(1, 0.0)]})
@@ -276,6 +293,6 @@ def test_a_scenario_without_targets_is_refused() -> None:
 
 
 def test_a_search_that_finds_nothing_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sizing, "STEPS", 1)
-    monkeypatch.setattr(sizing, "_first_guess", lambda scenario, free: {"pool": 1})
+    monkeypatch.setattr(plans, "STEPS", 1)
+    monkeypatch.setattr(plans, "_first_guess", lambda scenario, free: {"pool": 1})
     assert "no plan held" in size(station())["why"]

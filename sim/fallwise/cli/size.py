@@ -7,13 +7,14 @@ from typing import Annotated, Any
 
 import typer
 
-from fallwise.cli.answers import about, deliver, page_of, working
+from fallwise.cli.answers import about, counted, deliver, page_of
 from fallwise.cli.options import (
     AsJson,
     EngineOption,
     Out,
     Requests,
     ScenarioFile,
+    Scheduler,
     Seed,
     Settings,
     folder_for,
@@ -54,6 +55,7 @@ def size(
     peak: PeakFactor = None,
     growth: Growth = None,
     offer: OfferOption = None,
+    scheduler: Scheduler = None,
     seed: Seed = None,
     requests: Requests = None,
     engine: EngineOption = "compiled",
@@ -63,17 +65,27 @@ def size(
 ) -> None:
     """Find the cheapest servers and staff that hold the scenario's targets.
 
-    They hold at the traffic as it is and at its peak. Ends with status 1 where no plan does.
+    They hold at the traffic as it is and at its peak. Offers are looked at on all cores, and a run
+    that was killed goes on where it was. Ends with status 1 where no plan holds.
     """
     checked = scenario_of(scenario, settings, seed, requests)
     folder = folder_for(out, checked, "size")
     offers = dict(_offer(text) for text in offer or ())
-    with placing(scenario), working("trying plans"):
+    journal = folder.with_name(f"{folder.name}.journal.jsonl")
+    with placing(scenario), counted("offers") as progress:
+        from fallwise.planning.runs import crew, here
         from fallwise.planning.size import size as found_for
 
-        found = found_for(checked, traffic, None, engine, peak, growth, offers)
+        how: dict[str, Any] = {"peak": peak, "growth": growth, "offers": offers}
+        how |= {"engine": engine, "progress": progress}
+        if offers or scheduler:
+            with crew(scheduler, journal) as run:
+                found = found_for(checked, traffic, run=run, **how)
+        else:
+            found = found_for(checked, traffic, run=here, **how)
     summary = about(checked, "size", engine) | found
     deliver(summary, folder, as_json, _show, page_of(summary, checked))
+    journal.unlink(missing_ok=True)
     if found["pick"] is None or (found["grown"] or found)["pick"] is None:
         raise typer.Exit(1)
 

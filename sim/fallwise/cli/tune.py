@@ -127,15 +127,16 @@ def tune(
     with placing(scenario):
         from fallwise.planning.pick import goal_of, margin_of
         from fallwise.planning.repeats import repeated
+        from fallwise.planning.runs import ALONE, crew
         from fallwise.planning.tune import TRIALS
         from fallwise.planning.tune import tune as found_for
 
         below = margin_of(margin) if match else None
         goal = goal_of(checked, quality_bar, budget, below, sure, p95)
         how: dict[str, Any] = {"tier": tier, "engine": engine, "trials": trials or TRIALS}
-        with counted("settings tried") as progress:
-            found = found_for(checked, goal, progress=progress, **how)
         journal = folder.with_name(f"{folder.name}.journal.jsonl")
+        with counted("settings tried") as progress, crew(scheduler, journal, ALONE) as run:
+            found = found_for(checked, goal, progress=progress, run=run, **how)
         how |= {"scheduler": scheduler, "journal": journal}
         with counted("splits") as progress:
             found["repeated"] = splits and repeated(checked, goal, splits, progress=progress, **how)

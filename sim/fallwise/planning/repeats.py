@@ -18,7 +18,8 @@ from fallwise.planning.pairs import best_pair
 from fallwise.planning.pick import Goal, pick
 from fallwise.planning.reported import simulated, weighted
 from fallwise.planning.runs import Point, key_of, run_all
-from fallwise.planning.tune import SEARCHED, TRIALS, ways_of
+from fallwise.planning.search import SEARCHED
+from fallwise.planning.tune import TRIALS, ways_of
 from fallwise.scenario import Scenario
 
 __all__ = ["Split", "repeated"]

@@ -8,8 +8,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, as_completed
-from contextlib import contextmanager
+from concurrent.futures import Executor, Future, as_completed
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -23,12 +23,28 @@ from fallwise.engines.engine import Engine
 from fallwise.errors import Problem, ScenarioError
 from fallwise.scenario import Scenario, override
 
-__all__ = ["MEASURES", "Job", "Point", "Work", "key_of", "run_all"]
+__all__ = [
+    "ALONE",
+    "MEASURES",
+    "Job",
+    "Point",
+    "Progress",
+    "Run",
+    "Work",
+    "crew",
+    "here",
+    "key_of",
+    "run_all",
+]
 
 Point = dict[str, Any]
+Progress = Callable[[int, int], None]
+Run = Callable[[Sequence["Work"], Progress], list[Point]]
 
 MEASURES: Final = MOVED
 """What a run of a sweep is asked for."""
+ALONE: Final = 1_000_000
+"""So few requests are simulated before processes have started."""
 ENOUGH: Final = 100_000
 """Requests that keep a worker busy for more than 10 ms, so that handing them over is nothing."""
 
@@ -101,26 +117,44 @@ def run_all(
     jobs: Sequence[Work],
     scheduler: str | None = None,
     journal: Path | None = None,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Progress = lambda done, total: None,
 ) -> list[Point]:
-    """Return the points of all jobs, in their order; they do not depend on who ran them.
+    """Return the points of all jobs, in their order; see crew."""
+    with crew(scheduler, journal) as run:
+        return run(jobs, progress)
 
-    scheduler is the address of a Dask scheduler; without one, all cores of this machine work.
-    journal is a file of finished jobs: those in it are not run again. progress(done, total) is
-    called as jobs finish. ScenarioError: values that break a rule, no such scheduler.
+
+@contextmanager
+def crew(
+    scheduler: str | None = None, journal: Path | None = None, alone: int = 0
+) -> Iterator[Run]:
+    """Yield what returns the points of jobs, in their order; they do not depend on who ran them.
+
+    scheduler is the address of a Dask scheduler; without one, all cores of this machine work. They
+    are started for the first job, and stay for those that are asked for later; jobs of fewer
+    requests than `alone` in all are not worth it. journal is a file of finished jobs: those in it
+    are not run again. progress(done, total) is called as jobs finish.
+    ScenarioError: values that break a rule, no such scheduler.
     """
     done = _read(journal)
-    keys = [job.key for job in jobs]
-    todo = {key: job for key, job in zip(keys, jobs, strict=True) if key not in done}
-    finished = sum(key in done for key in keys)
-    progress(finished, len(jobs))
-    if todo:
-        with _executor(scheduler, len(todo)) as executor:
-            handed = [executor.submit(_points, batch) for batch in _batches(list(todo.values()))]
+    with ExitStack() as stack:
+        workers: list[Executor] = []
+
+        def run(jobs: Sequence[Work], progress: Progress) -> list[Point]:
+            keys = [job.key for job in jobs]
+            todo = {key: job for key, job in zip(keys, jobs, strict=True) if key not in done}
+            finished = sum(key in done for key in keys)
+            progress(finished, len(jobs))
+            small = scheduler is None and sum(job.requests for job in todo.values()) < alone
+            if todo and not workers and not small:
+                workers.append(stack.enter_context(_executor(scheduler, len(todo))))
+            who, handed = workers[0] if workers else _Alone(), []
             try:
+                for batch in _batches(list(todo.values())):
+                    handed.append(who.submit(_points, batch))
                 for future in as_completed(handed):
                     points = dict(future.result())
-                    done |= points
+                    done.update(points)
                     _append(journal, points)
                     finished += sum(key in points for key in keys)
                     progress(finished, len(jobs))
@@ -128,7 +162,27 @@ def run_all(
                 for future in handed:
                     future.cancel()
                 raise
-    return [done[key] for key in keys]
+            return [done[key] for key in keys]
+
+        yield run
+
+
+def here(jobs: Sequence[Work], progress: Progress) -> list[Point]:
+    """Return the points of jobs, run one after the other in this process."""
+    points = []
+    for i, job in enumerate(jobs):
+        points.append(job.point())
+        progress(i + 1, len(jobs))
+    return points
+
+
+class _Alone(Executor):
+    """Does at once what it is given, in this process."""
+
+    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        done: Future[Any] = Future()
+        done.set_result(fn(*args, **kwargs))
+        return done
 
 
 def _batches(jobs: Sequence[Work]) -> Iterator[list[Work]]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -19,17 +20,31 @@ from fallwise.analysis.settle import settle
 from fallwise.analysis.tally import SURE, escalated
 from fallwise.engines import plan, simulate
 from fallwise.engines.engine import Engine
-from fallwise.planning.halves import Half
-from fallwise.planning.knobs import Knob, Setting, own, turned
+from fallwise.planning.halves import Half, first, halves
+from fallwise.planning.knobs import Knob, Setting, knobs_of, own, turned
 from fallwise.planning.pick import Candidates, Goal, listed, pick
 from fallwise.planning.rent import rent_usd, rents_of
+from fallwise.planning.runs import Point, Run, here, key_of
 from fallwise.planning.side import Side
 from fallwise.planning.waits import p95_s, waits_of
 from fallwise.policies import decide
 from fallwise.scenario import Scenario
 from fallwise.tables import ANSWERED, Floats, OutcomeTable, RequestTable
 
-__all__ = ["Trial", "Tried", "frontier_of", "polished", "search", "tried", "wrong_but_sure"]
+__all__ = [
+    "Attempt",
+    "Trial",
+    "Tried",
+    "frontier_of",
+    "polished",
+    "search",
+    "searched",
+    "tried",
+    "wrong_but_sure",
+]
+
+SEARCHED: Final = 20_000
+"""A search looks at so many requests of the tuning half; each of its trials runs them twice."""
 
 POPULATION: Final = 50
 MOST: Final = 150
@@ -97,36 +112,63 @@ def wrong_but_sure(scenario: Scenario, requests: RequestTable, outcomes: Outcome
     return risk
 
 
+@dataclass(frozen=True)
+class Attempt:
+    """One setting to be tried on the tuning half; its point has the numbers of a Trial."""
+
+    scenario: Scenario
+    seed: int
+    engine: Engine
+    setting: Setting
+
+    @property
+    def key(self) -> str:
+        """Return what tells this job from all others."""
+        return key_of(self.scenario, "attempt", self.seed, self.engine, self.setting)
+
+    @property
+    def requests(self) -> int:
+        """Return about how many requests are simulated."""
+        return 2 * min(self.scenario.run.requests, SEARCHED)
+
+    def point(self) -> Point:
+        """Return what the setting comes to."""
+        half, knobs = searched(self.scenario, self.seed)
+        return _trial(self.scenario, half, knobs, self.setting, self.engine)._asdict()
+
+
+_known: dict[str, tuple[Half, list[Knob]]] = {}
+
+
+def searched(scenario: Scenario, seed: int) -> tuple[Half, list[Knob]]:
+    """Return the tuning half that a search looks at, and what may be turned; kept for the next."""
+    key = key_of(scenario, seed)
+    found = _known.get(key)
+    if found is None:
+        half = first(scenario, halves(scenario, seed)[0], SEARCHED)
+        found = half, knobs_of(scenario, half.requests)
+        _known.clear()
+        _known[key] = found
+    return found
+
+
 def search(
     scenario: Scenario,
-    side: Side,
-    knobs: list[Knob],
     trials: int,
     seed: int,
     engine: Engine = "compiled",
     progress: Callable[[int, int], None] = lambda done, total: None,
+    run: Run = here,
 ) -> list[Trial]:
-    """Return all settings that were tried on a half; the same for the same seed.
+    """Return all settings that were tried on a half; the same for the same seed, whoever runs them.
 
+    A generation is asked for at once, and told when all of it is known.
     Source: Deb et al., A fast and elitist multiobjective genetic algorithm: NSGA-II (2002).
     """
     import optuna
 
+    knobs = searched(scenario, seed)[1]
     found: dict[Setting, Trial] = {}
-
-    def objective(trial: Any) -> tuple[float, float, float, float]:
-        shares = [
-            trial.suggest_int(knob.key, 0, 1)
-            if knob.scores is None
-            else trial.suggest_float(knob.key, 0.0, 1.0)
-            for knob in knobs
-        ]
-        setting = tuple(knob.value(share) for knob, share in zip(knobs, shares, strict=True))
-        if setting not in found:
-            found[setting] = _trial(scenario, side, knobs, setting, engine)
-        progress(trial.number + 1, trials)
-        return found[setting][1:]
-
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(
         directions=["minimize", "maximize", "minimize", "minimize"],
@@ -134,8 +176,34 @@ def search(
     )
     for shares in _starts(scenario, knobs):
         study.enqueue_trial({knob.key: share for knob, share in zip(knobs, shares, strict=True)})
-    study.optimize(objective, n_trials=trials)
+    for begin in range(0, trials, POPULATION):
+        asked = [study.ask() for _ in range(min(POPULATION, trials - begin))]
+        settings = [_suggested(trial, knobs) for trial in asked]
+        new = [setting for setting in dict.fromkeys(settings) if setting not in found]
+        known = begin + len(asked) - len(new)
+        jobs = [Attempt(scenario, seed, engine, setting) for setting in new]
+        points = run(jobs, partial(_told, progress, known, trials))
+        for setting, point in zip(new, points, strict=True):
+            found[setting] = Trial(setting, **{k: v for k, v in point.items() if k != "setting"})
+        for trial, setting in zip(asked, settings, strict=True):
+            study.tell(trial, found[setting][1:])
     return list(found.values())
+
+
+def _told(
+    progress: Callable[[int, int], None], known: int, trials: int, done: int, total: int
+) -> None:
+    progress(known + done, trials)
+
+
+def _suggested(trial: Any, knobs: list[Knob]) -> Setting:
+    shares = [
+        trial.suggest_int(knob.key, 0, 1)
+        if knob.scores is None
+        else trial.suggest_float(knob.key, 0.0, 1.0)
+        for knob in knobs
+    ]
+    return tuple(knob.value(share) for knob, share in zip(knobs, shares, strict=True))
 
 
 def _starts(scenario: Scenario, knobs: list[Knob]) -> list[list[float]]:
@@ -158,10 +226,10 @@ def _starts(scenario: Scenario, knobs: list[Knob]) -> list[list[float]]:
 
 
 def _trial(
-    scenario: Scenario, side: Side, knobs: list[Knob], setting: Setting, engine: Engine
+    scenario: Scenario, half: Half, knobs: list[Knob], setting: Setting, engine: Engine
 ) -> Trial:
-    changed, requests = turned(scenario, side.half.requests, knobs, setting)
-    weight = side.half.weight
+    changed, requests = turned(scenario, half.requests, knobs, setting)
+    weight = half.weight
     decisions = decide(changed, requests)
     ends = unqueued(changed, requests, decisions, engine)
     queued = settle(
@@ -173,16 +241,16 @@ def _trial(
         for x in (ends.cost_usd, ends.correct, risk)
     )
     p95 = float(np.quantile(queued.sojourn_s, 0.95))
-    cost += _rent_usd(scenario, side, knobs, setting, engine)
+    cost += _rent_usd(scenario, half, knobs, setting, engine)
     return Trial(setting, cost, quality, p95, risk_mean)
 
 
 def _rent_usd(
-    scenario: Scenario, side: Side, knobs: list[Knob], setting: Setting, engine: Engine
+    scenario: Scenario, half: Half, knobs: list[Knob], setting: Setting, engine: Engine
 ) -> float:
     """Return what rent adds to a request with a setting put in."""
-    changed, run = turned(scenario, side.half.run, knobs, setting)
-    return rent_usd(changed, side.half, engine, run)
+    changed, run = turned(scenario, half.run, knobs, setting)
+    return rent_usd(changed, half, engine, run)
 
 
 def frontier_of(trials: Sequence[Trial], most: int = MOST) -> list[Trial]:
@@ -275,7 +343,7 @@ def tried(
         ends = unqueued(changed, requests, decide(changed, requests), engine)
         assert ends.correct is not None and ends.cost_usd is not None
         quality[i], cost[i] = ends.correct, ends.cost_usd
-        cost[i] += _rent_usd(scenario, side, knobs, setting, engine)
+        cost[i] += _rent_usd(scenario, side.half, knobs, setting, engine)
         on[i] = escalated(changed, ends.visit)
         if side.waits is not None:
             took.append(p95_s(changed, requests, engine, goal))

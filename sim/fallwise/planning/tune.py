@@ -26,7 +26,15 @@ from fallwise.planning.labels import labels_needed
 from fallwise.planning.pairs import best_pair
 from fallwise.planning.pick import Candidates, Goal, pick
 from fallwise.planning.reported import Changed, metrics, reported, simulated, weighted
-from fallwise.planning.search import frontier_of, polished, search, tried, wrong_but_sure
+from fallwise.planning.runs import Run, here
+from fallwise.planning.search import (
+    frontier_of,
+    polished,
+    search,
+    searched,
+    tried,
+    wrong_but_sure,
+)
 from fallwise.planning.side import Side, Ways, side_of
 from fallwise.planning.trust import trust
 from fallwise.planning.waits import alone_p95_s, waits_of
@@ -38,8 +46,6 @@ __all__ = ["TRIALS", "bend_of", "tune", "tuned_tier", "ways_of"]
 TRIALS: Final = 600
 POINTS: Final = 41
 """Thresholds of the printed curve."""
-SEARCHED: Final = 20_000
-"""A search looks at so many requests of the tuning half; each of its trials runs them twice."""
 REPORTED: Final = 100_000
 Json = dict[str, Any]
 
@@ -69,15 +75,17 @@ def tune(
     engine: Engine = "compiled",
     trials: int = TRIALS,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    run: Run = here,
 ) -> Json:
     """Return the curve of what can be turned, its bend, the pick for a goal, and the yardsticks.
 
     With a tier named, or one threshold and nothing else to turn, its curve is exact; otherwise
     `trials` settings are searched. With nothing to turn the choice is between the cheapest tier and
-    the frontier, and all questions are reported on. ScenarioError: a tier that has no threshold.
+    the frontier, and all questions are reported on. Who runs the settings (`runs.crew`) makes no
+    difference. ScenarioError: a tier that has no threshold.
     """
     seed = scenario.run.seed if seed is None else seed
-    tuned = ways_of(scenario, goal, tier, seed, engine, trials, progress)
+    tuned = ways_of(scenario, goal, tier, seed, engine, trials, progress, run)
     tuning, reporting = tuned.tuning, tuned.reporting
     curve, areas = tuned.curve()
     among = tuning.candidates(goal)
@@ -121,10 +129,11 @@ def ways_of(
     engine: Engine,
     trials: int,
     progress: Callable[[int, int], None],
+    run: Run = here,
 ) -> _Tuned:
     """Return all that can be picked, on both halves: of one threshold, or what a search finds."""
     if tier is None and len(knobs_of(scenario)) > 1:
-        return _searched(scenario, goal, seed, engine, trials, progress)
+        return _searched(scenario, goal, seed, engine, trials, progress, run)
     return _one(scenario, goal, tuned_tier(scenario, tier), seed, engine)
 
 
@@ -182,17 +191,18 @@ def _searched(
     engine: Engine,
     trials: int,
     progress: Callable[[int, int], None],
+    run: Run = here,
 ) -> _Tuned:
     """Return what a search finds: settings that nothing beats, and the best for the goal."""
 
-    def side(half: Half, most: int) -> Side:
-        return side_of(scenario, first(scenario, half, most), None, engine)
+    def side(half: Half) -> Side:
+        return side_of(scenario, half, None, engine)
 
     one, other = halves(scenario, seed)
-    tuning, reporting = side(one, SEARCHED), side(other, REPORTED)
+    half, knobs = searched(scenario, seed)
+    tuning, reporting = side(half), side(first(scenario, other, REPORTED))
     tuning = _timed(scenario, goal, tuning, None, engine)
-    knobs = knobs_of(scenario, tuning.half.requests)
-    found = frontier_of(search(scenario, tuning, knobs, trials, seed, engine, progress))
+    found = frontier_of(search(scenario, trials, seed, engine, progress, run))
     settings = [trial.setting for trial in found]
     # The frontier alone is a candidate already, and wins where another way costs the same.
     settings = [x for x in settings if len(turned(scenario, one.requests, knobs, x)[0].tiers) > 1]
