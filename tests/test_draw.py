@@ -3,6 +3,8 @@
 Intervals are 4.5 standard errors wide on each side: one false alarm in 150,000, and fixed seeds.
 """
 
+import subprocess
+import sys
 from itertools import product
 from math import sqrt
 from pathlib import Path
@@ -12,14 +14,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from fallwise.draw import blocks, draw, stream
+from fallwise.draw import blocks, draw, latent, stream
 from fallwise.draw.latent import auroc
 from fallwise.draw.streams import FEW
 from fallwise.errors import ScenarioError
 from fallwise.scenario import Scenario, parse
 from fallwise.tables import NEVER_NS, RequestTable
 from scipy import stats
+from scipy.optimize import brentq
 
+SCENARIOS = Path(__file__).parents[1] / "scenarios"
 Z = 4.5
 POISSON = {"kind": "poisson", "rate_rps": 5.0}
 SECOND = {"kind": "fixed", "value_s": 1.0}
@@ -378,3 +382,25 @@ def test_what_cannot_be_drawn_is_refused() -> None:
             draw(scenario, 1, 10_000)
     with pytest.raises(ScenarioError, match="at least 1"):
         draw(world(tier("a")), 1, 0)
+
+
+@pytest.mark.parametrize("quantiles", [(), (0.0, 0.5, 0.9, 0.9, 1.0, 1.0, 1.0)])
+def test_the_correlation_gives_the_auroc_as_scipys_root_does(quantiles: tuple[float, ...]) -> None:
+    for accuracy, wanted in product((0.05, 0.6, 0.9, 0.99), (0.501, 0.6, 0.75, 0.9)):
+        rho, best = latent._rho(accuracy, wanted, quantiles)
+        if best < wanted:
+            assert rho == np.inf
+            continue
+        root = brentq(
+            lambda r, a=accuracy, w=wanted: latent.auroc(r, a, quantiles) - w, 0.0, latent.HIGHEST
+        )
+        assert rho == pytest.approx(root, abs=5e-12)
+
+
+def test_a_worker_does_not_load_what_it_does_not_need() -> None:
+    code = (
+        "import sys; from fallwise.scenario import read; from fallwise.draw import draw;"
+        f"draw(read({str(SCENARIOS / 'mmlu-4o-mini.yaml')!r}), n=10);"
+        "sys.exit('scipy.optimize' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
