@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from fallwise.plots.budget import latency_budget
 from fallwise.plots.calibration import believed
+from fallwise.plots.differences import differences
 from fallwise.plots.headroom import headroom
 from fallwise.plots.money import what_was_tuned
 from fallwise.plots.style import Summary
@@ -25,6 +26,8 @@ def answer(summary: Summary) -> Iterator[tuple[str, Figure]]:
         yield "cost-volume", cost_against_volume(summary)
     if summary["command"] == "compare":
         yield "latency-budget", latency_budget(summary)
+        if summary["differences"]:
+            yield "differences", differences(summary)
     if summary["command"] == "tune":
         yield "quality-cost", what_was_tuned(summary)
         if summary["calibration"]:

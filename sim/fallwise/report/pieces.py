@@ -17,6 +17,7 @@ __all__ = [
     "Bar",
     "Bars",
     "Card",
+    "Cell",
     "Line",
     "Part",
     "Plot",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
 
 from fallwise.plots.check import often
 from fallwise.report.pieces import (
+    Cell,
     Line,
     Part,
     Plot,
@@ -15,10 +17,11 @@ from fallwise.report.pieces import (
     Section,
     Study,
     Table,
+    cell,
     linear,
     logarithmic,
 )
-from fallwise.report.words import dollars, seconds, share, signed
+from fallwise.report.words import between, dollars, seconds, share, signed
 from fallwise.tables import Floats, OutcomeTable
 
 __all__ = ["check"]
@@ -85,12 +88,10 @@ def _verdict(summary: Json) -> str:
         words += f", and {summary['lost']:,} requests were lost"
     if shown is None:
         return f"{words}."
-    said, so = (_form(shown["measure"], shown[side]["value"]) for side in ("predicted", "measured"))
-    apart = shown["difference"]
-    inside = ""
-    if apart["low"] is not None:
-        ends = (_signed(shown["measure"], apart[end]) for end in ("low", "high"))
-        inside = f" (difference {' to '.join(ends)})"
+    form = partial(_form, shown["measure"])
+    said, so = (form(shown[side]["value"]) for side in ("predicted", "measured"))
+    apart = between(shown["difference"], signed(form))
+    inside = f" (difference {apart})" if apart else ""
     return f"{words}: {shown['measure']} was predicted {said} and measured {so}{inside}."
 
 
@@ -102,28 +103,19 @@ def _form(measure: str, x: float) -> str:
     return share(x) if measure.endswith(("quality", "accuracy", "_rate", "_share")) else f"{x:.4g}"
 
 
-def _signed(measure: str, x: float) -> str:
-    return signed(lambda size: _form(measure, size))(x)
-
-
 def _rows(rows: list[Json]) -> Table:
-    cells = []
+    cells: list[list[Cell]] = []
     for row in rows:
-        name, apart = row["measure"], row["difference"]
-        sides = []
-        for side in ("predicted", "measured"):
-            one = row[side]
-            ends = [_form(name, one[end]) for end in ("low", "high") if one[end] is not None]
-            sides.append((_form(name, one["value"]), " to ".join(ends)))
-        ends = [_signed(name, apart[end]) for end in ("low", "high") if apart[end] is not None]
-        floor = row["noise_floor"]
+        name, floor = row["measure"], row["noise_floor"]
+        form = partial(_form, name)
         cells.append(
             [
                 name,
-                *sides,
-                (_signed(name, apart["value"]), " to ".join(ends)),
-                "±" + _form(name, row["tolerance"]),
-                "–" if floor is None else _form(name, floor),
+                cell(row["predicted"], form),
+                cell(row["measured"], form),
+                cell(row["difference"], signed(form)),
+                "±" + form(row["tolerance"]),
+                "–" if floor is None else form(floor),
                 WORDS[row["agree"]],
             ]
         )
