@@ -77,6 +77,7 @@ def test_the_pick_pays_for_what_was_rented() -> None:
     case = override(cascade(), {"tiers.small.threshold": chosen["threshold"]})
     # The requests of the half that it is reported on.
     run = predict(case, 1 + APART)
+    assert run.outcomes.cost_usd is not None
     usd = float((run.outcomes.cost_usd + paid(run.scenario, run.outcomes)).mean())
     assert chosen["cost_usd_mean"]["value"] == pytest.approx(usd, rel=0.02)
     assert usd < 0.25 + 3.0
