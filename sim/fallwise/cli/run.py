@@ -104,12 +104,13 @@ def simulated(
     relative asks for as many runs as it takes to know the cost, the quality and p95 to +- that.
     studied is what `sensitivity` found of the scenario, for the page.
     """
-    with counted("requests") as progress:
+    long = scenario.run.requests > IN_MEMORY and scenario.run.replications == 1
+    streamed = long and engine == "compiled" and relative is None
+    with counted("requests, baselines too" if streamed else "requests") as progress:
         from fallwise import report
 
         report.refuse(folder)
-        long = scenario.run.requests > IN_MEMORY and scenario.run.replications == 1
-        if long and engine == "compiled" and relative is None:
+        if streamed:
             from fallwise.analysis.stream import summarise_stream
 
             summary, prediction = summarise_stream(scenario, progress=progress), None
