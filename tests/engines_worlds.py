@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
+from fallwise.engines.calls import RETRY_COST, Calls, no_calls
 from fallwise.engines.capacity import Hours
 from fallwise.engines.engine import Engine, simulate
 from fallwise.engines.fleet import NEVER, Fleet
@@ -23,6 +24,7 @@ from hypothesis import strategies as st
 __all__ = [
     "World",
     "blank_requests",
+    "called",
     "places",
     "plans",
     "rows",
@@ -33,6 +35,7 @@ __all__ = [
 
 MOST_REQUESTS = 80
 MOST_TIERS = 6
+MOST_CALLS = 48
 
 
 class World(NamedTuple):
@@ -53,11 +56,13 @@ def blank_requests(
     router_ns: Int64s | None = None,
     patience_ns: Int64s | None = None,
     tokens: Int64s | None = None,
+    **calls: Any,
 ) -> RequestTable:
     """Return requests with these times; every column that no engine reads holds nothing of note.
 
     Without `key` all questions differ, without `local` nobody has to stay local. tokens (n, K) are
-    those written; the prompt has twice as many as the first tier writes.
+    those written; the prompt has twice as many as the first tier writes. calls are the columns of
+    (n, C).
     """
     n, tiers = service_ns.shape
     many = np.zeros((n, tiers)) if tokens is None else tokens
@@ -77,14 +82,17 @@ def blank_requests(
         verifier_ns=None if verifier_ns is None else np.asfortranarray(verifier_ns),
         router_ns=router_ns,
         patience_ns=None if patience_ns is None else np.asfortranarray(patience_ns),
+        **{name: np.asfortranarray(column) for name, column in calls.items()},  # type: ignore[arg-type]
     )
 
 
 def places(tiers: int, *, capacity: int = 0, ttl_ns: int = UNLIMITED, **columns: object) -> Plan:
     """Return a plan of local tiers with one server each; a column is one value, or one a tier.
 
-    With a capacity tier 0 is a cache.
+    With a capacity tier 0 is a cache. With a column of Calls, visits are of several calls.
     """
+    terms = {name: columns.pop(name) for name in Calls._fields if name in columns}
+    fallback: Any = columns.pop("fallback", None)
     usual: dict[str, object] = {
         "role": [CACHE if capacity and k == 0 else PLACE for k in range(tiers)],
         "servers": 1,
@@ -105,7 +113,24 @@ def places(tiers: int, *, capacity: int = 0, ttl_ns: int = UNLIMITED, **columns:
         )
         for name, value in (usual | columns).items()
     }
-    return Plan(**arrays, capacity=capacity, ttl_ns=ttl_ns)
+    fallback = None if fallback is None else np.asarray(fallback)
+    calls = called(tiers, **terms) if terms else None
+    return Plan(**arrays, capacity=capacity, ttl_ns=ttl_ns, fallback=fallback, calls=calls)
+
+
+def called(tiers: int, **terms: Any) -> Calls:
+    """Return Calls: a term is one value or one a tier, outages are (tier, from, to, every)."""
+    outages = sorted(terms.pop("outages", []))
+    found = no_calls(tiers)
+    found.several[:] = terms.pop("several", True)
+    for name, value in terms.items():
+        getattr(found, name)[:] = value
+    found.width[found.hedge_ns < UNLIMITED] = 2
+    calls = found.attempts * found.width * found.several
+    found.first[:] = np.cumsum(calls) - calls
+    found.outage[:] = np.searchsorted([outage[0] for outage in outages], np.arange(tiers + 1))
+    times = np.array(outages, np.int64).reshape(-1, 4).T
+    return found._replace(from_ns=times[1], to_ns=times[2], every_ns=times[3])
 
 
 def run_small(
@@ -130,6 +155,15 @@ def run_small(
         for name in ("verifier_ns", "patience_ns", "tokens")
         if name in columns
     }
+    if plan.calls is not None:
+        several = plan.calls.several
+        calls = int((plan.calls.attempts * plan.calls.width)[several].sum())
+        columns.setdefault("call_ns", times[:, np.flatnonzero(several)[0], None])
+        for name in ("call_ns", "call_fails", "error_ns", "pause_ns"):
+            if name in columns:
+                dtype = np.bool_ if name == "call_fails" else np.int64
+                filled = np.broadcast_to(np.asarray(columns.pop(name)), (n, calls))
+                wide[name] = filled.astype(dtype)
     narrow = {name: np.asarray(value) for name, value in columns.items()}
     requests = blank_requests(np.array(arrival), times, **wide, **narrow).check()
     decisions = Decisions(
@@ -185,9 +219,10 @@ def _hours(draw: st.DrawFn, role: list[int], unit: int) -> Hours | None:
 
 
 def _fleet(draw: st.DrawFn, plan: Plan, unit: int) -> Fleet | None:
-    """Draw replicas, which fail or are scaled, for some tiers that have no hours."""
-    hours = [] if plan.hours is None else plan.hours.tier.tolist()
-    mine = [k for k, role in enumerate(plan.role) if role == PLACE and k not in hours]
+    """Draw replicas, which fail or are scaled, for some tiers without hours or several calls."""
+    others = [] if plan.hours is None else plan.hours.tier.tolist()
+    others += [] if plan.calls is None else np.flatnonzero(plan.calls.several).tolist()
+    mine = [k for k, role in enumerate(plan.role) if role == PLACE and k not in others]
     mine = [k for k in mine if draw(st.booleans())]
     if not mine or draw(st.booleans()):
         return None
@@ -243,6 +278,9 @@ def plans(draw: st.DrawFn, ticks_per_unit: int = 1) -> Plan:
     capacity = draw(st.integers(1, 4)) if role[0] == CACHE else 0
     keys = st.lists(st.integers(0, 11), unique=True, max_size=capacity)
     warm = draw(st.one_of(st.just([]), keys))
+    single = ~np.array(paired) & ~np.array([*paired[1:], False])
+    fallback = single & flags(st.sampled_from([False, False, True]))
+    fallback[: 1 + (role[0] == CACHE)] = False
     plan = Plan(
         role=np.array(role, np.int8),
         servers=column(st.one_of(st.integers(1, 3), st.just(UNLIMITED))),
@@ -257,11 +295,56 @@ def plans(draw: st.DrawFn, ticks_per_unit: int = 1) -> Plan:
         ttl_ns=draw(times),
         hours=_hours(draw, role, ticks_per_unit),
         warm=np.array(warm, np.int64),
+        fallback=fallback if fallback.any() else None,
+        calls=_calls(draw, np.array(role) == PLACE, ticks_per_unit)
+        if draw(st.booleans())
+        else None,
     )
     fleet = _fleet(draw, plan, ticks_per_unit)
     if fleet is not None:
         plan.cancel[fleet.tier] = True
     return replace(plan, fleet=fleet)
+
+
+def _calls(draw: st.DrawFn, place: Bools, unit: int) -> Calls:
+    tiers = len(place)
+    times = st.sampled_from([1, 2, 4]).map(unit.__mul__)
+    perhaps = st.one_of(st.just(UNLIMITED), times)
+    minute = st.sampled_from([2, 5, 20]).map(lambda each: max(1, 60_000_000_000 // unit // each))
+
+    def column(values: st.SearchStrategy[int]) -> list[int]:
+        return [draw(values) for _ in range(tiers)]
+
+    several = place & np.array([draw(st.sampled_from([True, True, False])) for _ in range(tiers)])
+    windows = column(st.sampled_from([0, 0, 1, 3]))
+    outages = [
+        (
+            k,
+            draw(st.sampled_from([0, unit, 5 * unit])),
+            draw(times),
+            draw(st.just(UNLIMITED) | times),
+        )
+        for k in column(st.integers(0, tiers - 1))[: draw(st.integers(0, 2))]
+    ]
+    return called(
+        tiers,
+        several=several,
+        attempts=column(st.integers(1, 4)),
+        attempt_timeout_ns=column(perhaps),
+        hedge_ns=column(st.one_of(st.just(UNLIMITED), st.integers(0, 2).map(unit.__mul__))),
+        retry_on=column(st.integers(0, 1023)),
+        budget=column(st.sampled_from([UNLIMITED, 0, RETRY_COST // 3])),
+        requests_per_minute=column(st.just(UNLIMITED) | minute),
+        tokens_per_minute=column(st.just(UNLIMITED) | minute.map(lambda each: 5 * each)),
+        burst_ns=column(st.integers(0, 3).map(unit.__mul__)),
+        window=windows,
+        worst=[max(1, window - draw(st.integers(0, 1))) for window in windows],
+        open_ns=column(times),
+        probes=column(st.integers(1, 2)),
+        outages=[
+            (k, begin, begin + lasts, max(every, lasts)) for k, begin, lasts, every in outages
+        ],
+    )
 
 
 def _requests(
@@ -281,6 +364,19 @@ def _requests(
     service, verifier, patience, router = times(1.0), times(0.5), times(1.0), times(0.5)
     patience[:, rng.random(MOST_TIERS)[:tiers] < 0.5] = UNLIMITED
     distinct = draw(st.sampled_from([3, 12]))
+    calls: dict[str, Any] = {}
+    if plan.calls is not None:
+        count = int((plan.calls.attempts * plan.calls.width)[plan.calls.several].sum())
+        most = MOST_REQUESTS, MOST_CALLS
+        work, error, pause = (
+            (rng.exponential(mean * unit, most) * (rng.random(most) >= idle)).astype(np.int64)
+            for mean in (1.0, 0.3, 0.7)
+        )
+        calls["call_ns"] = work[:n, :count]
+        calls["pause_ns"] = pause[:n, :count]
+        if draw(st.booleans()):
+            calls["error_ns"] = error[:n, :count]
+        calls["call_fails"] = (rng.random(most) < draw(st.sampled_from([0.0, 0.3])))[:n, :count]
     return blank_requests(
         arrivals,
         service,
@@ -290,6 +386,7 @@ def _requests(
         router_ns=router[:, 0].copy() if draw(st.booleans()) else None,
         patience_ns=patience if draw(st.booleans()) else None,
         tokens=rng.integers(0, 6, (MOST_REQUESTS, MOST_TIERS))[:n, :tiers],
+        **calls,
     )
 
 

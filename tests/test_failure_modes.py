@@ -10,6 +10,7 @@ from fallwise.analysis.predict import predict
 from fallwise.analysis.summary import summarise
 from fallwise.scenario import read
 from fallwise.scenario.source import value_of
+from fallwise.tables import ANSWERED
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "scenarios" / "failure-modes"
@@ -21,6 +22,7 @@ NAMED = {
     "confident-wrong": ["small is confidently wrong", "loses on wrong answers"],
     "low-volume": ["The volume is too low", "The cascade costs more than frontier-only"],
     "residency": ["were refused: they must stay local"],
+    "retry-storm": ["Retries make"],
 }
 
 
@@ -61,3 +63,16 @@ def test_it_is_not_found_where_its_cause_is_removed(name: str) -> None:
     sentences = found(name, {key: value_of(text, "--set")})
     for phrase in NAMED[name]:
         assert not [sentence for sentence in sentences if phrase in sentence], phrase
+
+
+def test_a_retry_storm_stays_when_its_cause_has_gone() -> None:
+    def answered(values: dict[str, object]) -> tuple[float, float]:
+        """Return the shares before the surge, and from five minutes after it on."""
+        outcomes = predict(read(FOLDER / "retry-storm.yaml", values)).outcomes
+        arrival_s, fine = outcomes.arrival_ns / 1e9, outcomes.status == ANSWERED
+        return float(fine[arrival_s < 600].mean()), float(fine[arrival_s > 960].mean())
+
+    before, after = answered({})
+    assert before > 0.99 and after < 0.1
+    assert min(answered({"tiers.own.retries.budget": 0.1})) > 0.99
+    assert min(answered({"traffic.surges": []})) > 0.99

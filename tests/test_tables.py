@@ -158,7 +158,7 @@ def test_a_column_of_another_form_is_named(columns: Any, words: str) -> None:
         ("status", 0, 1, "hit_tier.row 0: 1: must be -1"),
         ("hit_tier", 0, 2, "must be below 2"),
         ("end_ns", 0, 9, "not be before arrival_ns"),
-        ("visit", (1, 1), 9, "visit.row 1.tier 1: 9"),
+        ("visit", (1, 1), 11, "visit.row 1.tier 1: 11"),
         ("enter_ns", (0, 1), -1, "enter_ns.row 0.tier 1"),
         ("finish_ns", (1, 0), 5, "finish_ns.row 1.tier 0"),
         ("start_ns", (1, 0), 5, "start_ns.row 1.tier 0"),

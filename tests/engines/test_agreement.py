@@ -43,9 +43,8 @@ def without_feedback(world: World) -> World:
     plan, tiers = world.plan, len(world.plan.role)
     no = np.zeros(tiers, np.bool_)
     limit = np.full(tiers, UNLIMITED)
-    return world._replace(
-        plan=replace(plan, paired=no, fills=no, queue_limit=limit, hours=None, fleet=None)
-    )
+    plan = replace(plan, paired=no, fills=no, queue_limit=limit, fallback=None, calls=None)
+    return world._replace(plan=replace(plan, hours=None, fleet=None))
 
 
 def part(world: World, rows: slice) -> tuple[RequestTable, Decisions]:

@@ -32,7 +32,8 @@ def only(scenario: Scenario, k: int) -> Scenario:
         "failures": None,
         "autoscale": None,
     }
-    used = {"threshold": None, "verifier": None, "agree_with": None, "on_failure": "give_up"}
+    used = dict.fromkeys(("threshold", "verifier", "agree_with"))
+    used |= {"on_failure": "give_up", "fallback": False}
     tiers = [
         tier.model_copy(update=used if j == k else unused) for j, tier in enumerate(scenario.tiers)
     ]

@@ -7,6 +7,7 @@ from typing import Any
 
 from fallwise.analysis.absences import absences
 from fallwise.analysis.money import SECONDS_PER_MONTH, rent_usd_per_s
+from fallwise.analysis.retried import retried
 from fallwise.analysis.sample import FEWEST_BEYOND, Sample
 from fallwise.analysis.tally import SURE, steps
 from fallwise.scenario import Tier
@@ -38,6 +39,7 @@ def findings(sample: Sample, compared: Mapping[str, Sample], summary: Summary) -
         *_volume(sample, compared, summary),
         *_unanswered(sample),
         *absences(sample, summary),
+        *retried(sample),
         *_frontier(summary),
         *_confident(sample, summary),
         *_false_hits(sample),

@@ -17,6 +17,7 @@ from fallwise.tables import (
     Decisions,
     Floats,
     Int8s,
+    Int64s,
     OutcomeTable,
     RequestTable,
 )
@@ -87,14 +88,17 @@ def call_usd(tier: Tier, requests: RequestTable, k: int) -> Floats:
 
 
 def visit_costs(
-    scenario: Scenario, requests: RequestTable, decisions: Decisions, visit: Int8s
+    scenario: Scenario, requests: RequestTable, decisions: Decisions, outcomes: OutcomeTable
 ) -> Floats:
     """Return (n, K) what each visit cost, verifier included.
 
     A call that answered is paid, and one that timed out in service where `bill_timeouts`; who
-    waited in vain pays nothing. A cache is paid for every look-up. A verifier is paid for the
-    answers that it was asked about.
+    waited in vain pays nothing. Of a visit of several calls each is paid that answered, was cut off
+    by a timeout (where `bill_timeouts`) or was outrun by the other one of a hedge; calls that
+    failed and those over a limit are not. A cache is paid for every look-up. A verifier is paid for
+    the answers that it was asked about.
     """
+    visit = outcomes.visit
     cost = np.zeros(visit.shape, np.float64, order="F")
     for k, tier in enumerate(scenario.tiers):
         ends = visit[:, k]
@@ -102,7 +106,11 @@ def visit_costs(
         paid = answered | (ends == (WORKED_OUT if tier.kind != "cache" else MISSED))
         if tier.kind != "cache" and not tier.bill_timeouts:
             paid = answered
-        np.multiply(paid, call_usd(tier, requests, k), out=cost[:, k])
+        calls: Int64s | Bools = paid
+        if tier.calls and outcomes.cut_off is not None and outcomes.outrun is not None:
+            calls = answered + outcomes.outrun[:, k].astype(np.int64)
+            calls += outcomes.cut_off[:, k] if tier.bill_timeouts else 0
+        np.multiply(calls, call_usd(tier, requests, k), out=cost[:, k])
         if tier.verifier is not None and tier.verifier.usd_per_request:
             cost[:, k] += (answered & decisions.verify[:, k]) * tier.verifier.usd_per_request
     return cost

@@ -124,7 +124,10 @@ def unqueued(
     decisions: Decisions,
     engine: Engine = "compiled",
 ) -> OutcomeTable:
-    """Return the settled outcomes with servers for everybody, no timeout, and nothing cached."""
+    """Return the settled outcomes with servers for everybody, no timeout, and nothing cached.
+
+    Each visit is one call, which does not fail.
+    """
     tiers = len(scenario.tiers)
     free: Int64s = np.full(tiers, UNLIMITED, np.int64)
     limits = replace(
@@ -135,8 +138,11 @@ def unqueued(
         fills=np.zeros(tiers, np.bool_),
         hours=None,
         fleet=None,
+        calls=None,
     )
-    outcomes = simulate(limits, replace(requests, patience_ns=None), decisions, engine)
+    calls = dict.fromkeys(("call_ns", "call_fails", "error_ns", "pause_ns"))
+    bare = replace(requests, patience_ns=None, **calls)  # type: ignore[arg-type]
+    outcomes = simulate(limits, bare, decisions, engine)
     return settle(scenario, requests, decisions, outcomes)
 
 

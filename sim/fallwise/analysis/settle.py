@@ -27,7 +27,7 @@ def settle(
     its grade, but is wrong where the hit was on a different question. A request without an answer
     has grade 0. Rented capacity is no request's own cost.
     """
-    visit_cost_usd = visit_costs(scenario, requests, decisions, outcomes.visit)
+    visit_cost_usd = visit_costs(scenario, requests, decisions, outcomes)
     if grade is None:
         grade = _grades(scenario, requests, outcomes)
     right = grade * (outcomes.status == ANSWERED)

@@ -25,7 +25,8 @@ means are of all requests after the warm-up, unless a line below says otherwise.
            replicas_mean, agents_mean   rented on average, where they come and go; else None
            offered_load               erlangs: work that came in a second; of a tier that batches
                                       with all its slots taken
-           timeouts, abandoned, turned_away, retries, rate_limited     counts
+           timeouts, abandoned, turned_away, retries, rate_limited,
+           errors, hedges, cut_short                                   counts
            quality                    of the answers that it shipped
     segments              of each segment, where there are several
     arrivals              of the first run, warm-up too: gap_cv, dispersion by window (1 is Poisson)
@@ -55,6 +56,8 @@ __all__ = ["SCORED", "baselines_of", "calibrate", "describe", "in_time", "summar
 
 Summary = dict[str, Any]
 
+CALLS: Final = ("errors", "hedges", "cut_short")
+"""What happened to the calls of a tier, besides retries and limits."""
 SCORED: Final = 100_000
 """Requests from which a score's calibration is taken; more would tell nothing new."""
 
@@ -205,7 +208,7 @@ def _tier(sample: Sample, k: int) -> Summary:
         return sample.ratio(f"tier{k}.{over}", under)
 
     def count(name: str) -> int:
-        return int(sample.total[f"tier{k}.{name}"])
+        return int(sample.total.get(f"tier{k}.{name}", 0))
 
     rented_s = sample.rented_s(k)
     cost = sample.column(f"tier{k}.cost_usd") + sample.rent_usd(k)
@@ -232,8 +235,7 @@ def _tier(sample: Sample, k: int) -> Summary:
         "timeouts": count("timeouts"),
         "abandoned": count("abandoned"),
         "turned_away": count("turned_away"),
-        "retries": 0,
-        "rate_limited": 0,
+        **{name: count(name) for name in ("retries", "rate_limited", *CALLS)},
     }
 
 

@@ -20,6 +20,7 @@ from fallwise.scenario.laws import Batching
 from fallwise.tables import (
     ABANDONED,
     ANSWERED,
+    CUT_SHORT,
     ERRORED,
     NOT_VISITED,
     SHED,
@@ -139,6 +140,8 @@ def _stretch(scenario: Scenario, requests: RequestTable, outcomes: OutcomeTable)
             work_s = law.seconds(requests.prompt_tokens, requests.output_tokens[:, k], slots)
             there = outcomes.visit[:, k] != NOT_VISITED
             sums[f"tier{k}.work_s"] = exact_sum(_whole(work_s[there], "_s"))
+        if outcomes.attempts is not None and scenario.tiers[k].calls:
+            sums |= {f"tier{k}.{name}": x for name, x in _calls(requests, outcomes, k).items()}
         if outcomes.rented_ns is not None:
             sums[f"tier{k}.rented_s"] = exact_sum(outcomes.rented_ns[:, k])
         if scenario.tiers[k].failures is not None:
@@ -245,6 +248,27 @@ def _tier(requests: RequestTable, outcomes: OutcomeTable, grade: Int32s, k: int)
         "timeouts": _count((visit == WAITED_OUT) | (visit == WORKED_OUT)),
         "abandoned": _count(visit == ABANDONED),
         "turned_away": _count(visit == TURNED_AWAY),
+    }
+
+
+def _calls(requests: RequestTable, outcomes: OutcomeTable, k: int) -> Tally:
+    """Return the sums over visits of several calls.
+
+    Work is the time that the calls held servers, at least that of one call. Waiting is that before
+    the first call; the visit's own time has the rest, pauses between attempts included.
+    """
+    assert outcomes.attempts is not None and outcomes.errors is not None
+    assert outcomes.rate_limited is not None and outcomes.hedges is not None
+    visit, busy = outcomes.visit[:, k], outcomes.busy_ns[:, k]
+    attempts = outcomes.attempts[:, k].astype(np.int64)
+    return {
+        "work_s": exact_sum(np.maximum(requests.service_ns[:, k], busy) * (visit != NOT_VISITED)),
+        "attempts": exact_sum(attempts),
+        "retries": exact_sum(np.maximum(attempts - 1, 0)),
+        "errors": exact_sum(outcomes.errors[:, k].astype(np.int64)),
+        "rate_limited": exact_sum(outcomes.rate_limited[:, k].astype(np.int64)),
+        "hedges": exact_sum(outcomes.hedges[:, k].astype(np.int64)),
+        "cut_short": _count(visit == CUT_SHORT),
     }
 
 

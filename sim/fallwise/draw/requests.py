@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from fallwise import __version__
 from fallwise.draw.answers import Answers, Given, column_of
 from fallwise.draw.arrivals import arrivals
+from fallwise.draw.calls import call_columns
 from fallwise.draw.evaluations import EvaluationTable
 from fallwise.draw.laws import nanoseconds, seconds, tokens
 from fallwise.draw.mix import Asked, ask, popularity
@@ -97,6 +98,7 @@ class _Source:
         scenario, n, cache = self.scenario, len(asked), self.scenario.cache
         given = self.answers.given(asked)
         output_tokens, prompt_tokens = self._output_tokens(asked), self._prompt_tokens(asked)
+        service_ns = self._service_ns(asked, (output_tokens, prompt_tokens))
         home = np.array([s.residency == "local" for s in scenario.traffic.segments])
         false_hit = np.zeros(n, np.bool_)
         if cache is not None and cache.false_hit_rate:
@@ -108,13 +110,14 @@ class _Source:
             local=_by_segment(home, asked.segment),
             prompt_tokens=prompt_tokens,
             output_tokens=output_tokens,
-            service_ns=self._service_ns(asked, (output_tokens, prompt_tokens)),
+            service_ns=service_ns,
             false_hit=false_hit,
             **self._answer_columns(asked, given),
             **self._router_columns(asked, given),
             verifier_ns=self._verifier_ns(asked, (output_tokens, prompt_tokens)),
             patience_ns=self._patience_ns(n),
             call_usd=self._call_usd(asked),
+            **self._call_columns(asked, (output_tokens, prompt_tokens), service_ns),
             provenance=self.provenance,
         )
 
@@ -183,6 +186,21 @@ class _Source:
             name = f"verifier_ns:{tier.name}"
             found[:, k] = self._times(law, name, k, asked, tokens, key)
         return found
+
+    def _call_columns(self, asked: Asked, tokens: Tokens, service_ns: Int64s) -> dict[str, Any]:
+        def times(law: Law, name: str, k: int, call: int, key: Any) -> Int64s:
+            # A table has one time for each question: a further call takes that of another one.
+            others = self._others(asked, name) if call and isinstance(law, FromTable) else asked
+            return self._times(law, name, k, others, tokens, key)
+
+        return call_columns(self.scenario.tiers, self.chance, service_ns, times)
+
+    def _others(self, asked: Asked, name: str) -> Asked:
+        """Return the same requests as if each had asked some question of its segment."""
+        if self.replay is None or asked.query is None:
+            return asked
+        u = self.chance[f"{name}:query"].random(len(asked))
+        return replace(asked, query=self.replay.pick(u, asked.segment))
 
     def _times(self, law: Law, name: str, k: int, asked: Asked, tokens: Tokens, key: Any) -> Int64s:
         tier = self.scenario.tiers[k]

@@ -85,7 +85,7 @@ class _Table:
     ) -> Self:
         n, tiers = len(requests), requests.tiers
         seen = 0 if before is None else before.seen
-        out = Visits.empty(np.arange(seen, seen + n), tiers, plan.rents)
+        out = Visits.empty(np.arange(seen, seen + n), requests, plan.rents)
         nothing = np.empty(0, np.int64), np.empty((0, tiers), np.float32)
         return cls(requests, decisions, grades, out, seen + n, *nothing)
 
@@ -94,9 +94,9 @@ class _Table:
         requests = RequestTable.concat([self.requests, block.requests])
         request = np.concatenate([self.out.request, block.out.request])
         rents = len(block.out.rented_ns) > 0
-        out = Visits.empty(request, tiers, rents)
+        out = Visits.empty(request, requests, rents)
         for name, column in out._asdict().items():
-            if name == "rented_ns" and not rents:
+            if not len(column):
                 continue
             if name in WIDE:
                 column.reshape(tiers, -1)[:, :n] = getattr(self.out, name).reshape(tiers, n)
@@ -148,7 +148,7 @@ class _Table:
             for name, column in self.out._asdict().items()
             if len(column)
         }
-        columns.setdefault("rented_ns", self.out.rented_ns)
+        columns |= {name: getattr(self.out, name) for name in Visits._fields if name not in columns}
         columns["status"][columns["status"] != OPEN] = GONE
         return replace(
             self,

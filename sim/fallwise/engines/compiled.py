@@ -28,7 +28,7 @@ def simulate(
 
     The result does not depend on the way. TableError if a time does not fit into int64.
     """
-    out = Visits.empty(np.arange(len(requests)), len(plan.role), plan.rents)
+    out = Visits.empty(np.arange(len(requests)), requests, plan.rents)
     run(plan, way).advance(Rows.of(plan, requests, decisions), out, final=True)
     return out.table(requests, plan.rents)
 
@@ -60,7 +60,7 @@ def run(plan: Plan, way: Way | None = None) -> Run:
 class _Loop:
     def __init__(self, plan: Plan):
         self.tiers = Tiers.of(plan)
-        self.state = state.fresh(plan)
+        self.state = state.fresh(plan, self.tiers.calls)
         self.lru = lru.fresh(plan.capacity, plan.ttl_ns, plan.warm)
 
     def advance(self, rows: Rows, out: Visits, *, final: bool) -> None:

@@ -18,9 +18,10 @@ from typing import Any, Final
 import numpy as np
 
 from fallwise.engines import lru as cache
+from fallwise.engines.attempts import handle_call, start_waiting
 from fallwise.engines.heap import is_before, pop, push
 from fallwise.engines.jit import kept, part, pasted
-from fallwise.engines.layout import OPEN, answer, asks_cache, go_on, route
+from fallwise.engines.layout import OPEN, answer, asks_cache, count_nothing, go_on, route
 from fallwise.engines.plan import (
     CALL,
     DONE,
@@ -60,7 +61,7 @@ FULL: Final = 1
 TOO_LATE: Final = 2
 """A time does not fit into int64."""
 
-EVENTS_AT_ONCE: Final = 64
+EVENTS_AT_ONCE: Final = 128
 """No event makes as many new ones, on its way through 16 full tiers."""
 END_OF_TIME: Final = (1 << 63) - 1
 STAYS: Final = -1
@@ -123,7 +124,7 @@ def _run(tiers, rows, out, s, lru, final):
         if kind < DONE or kind == STEP:
             hand = _change(tiers, rows, out, s, lru, now, kind, i_or_step, k)
         else:
-            hand = _handle(tiers, rows, out, s, lru, now, kind, i_or_step, k)
+            hand = _handle(tiers, rows, out, s, lru, now, code)
 
 
 @pasted
@@ -139,6 +140,7 @@ def _arrive(tiers, rows, out, s, lru, now, i):
         out.visit[v] = NOT_VISITED
         out.enter_ns[v] = out.start_ns[v] = out.finish_ns[v] = -1
         out.busy_ns[v] = 0
+        count_nothing(out, v)
     if asks_cache(tiers, rows, i):
         out.enter_ns[i] = out.start_ns[i] = now
         slot = cache.look_up(lru, rows.key[i], now)
@@ -169,14 +171,17 @@ def _filled_by(tiers, rows, i):
 
 
 @pasted
-def _handle(tiers, rows, out, s, lru, now, kind, i, k):
+def _handle(tiers, rows, out, s, lru, now, code):
     """Handle an event: what it does to the visit, to the request, and to the server."""
     hand = np.int64(NOTHING)
+    kind, i, k = code >> 56, code >> 8 & ROWS, code & TIERS
     n = len(rows.arrival_ns)
     v = k * n + i
     over = out.finish_ns[v] >= 0
     visit, starts, frees = STAYS, NOBODY, False
-    if kind == ENTER:
+    if tiers.calls.several[k] and kind != VERIFIED:
+        visit = handle_call(tiers, rows, out, s, now, kind, i, k, code >> 4 & TIERS)
+    elif kind == ENTER:
         visit, starts = _enter(tiers, rows, out, s, now, i, k, v)
     elif kind == DONE:
         frees = not (over and tiers.cancel[k])  # Lost with its replica otherwise.
@@ -224,7 +229,9 @@ def _change(tiers, rows, out, s, lru, now, kind, step, k):
         begin_steps(tiers, rows, s, now, step, k)
         return np.int64(NOTHING)
     s.flags[CHANGES] -= 1
-    if kind == CALL:
+    if kind == CALL and tiers.calls.several[k]:
+        start_waiting(tiers, rows, out, s, now, k)
+    elif kind == CALL:
         head = _called(out, s, n, k)
         if head != NOBODY:
             call(s, now, k)
@@ -343,15 +350,16 @@ def _leave(tiers, rows, out, s, lru, now, i, k):
         if tiers.fills[first] and asks_cache(tiers, rows, i):
             cache.store(lru, rows.key[i], out.request[i], first, now)
         return np.int64(NOTHING)
-    status, gives_up = REJECTED, False
+    status, failed, gives_up = REJECTED, False, False
     for tier in range(last, first - 1, -1):  # The first one that failed says how it ends.
         visit = out.visit[tier * n + i]
         if visit == ACCEPTED:
             out.visit[tier * n + i] = DECLINED
         elif visit > MISSED:
             status = SHED if visit == TURNED_AWAY else FAILED if visit >= ERRORED else TIMED_OUT
+            failed = True
             gives_up |= tiers.give_up[tier]
-    tier = go_on(tiers, rows, out, now, i, last, status, gives_up)
+    tier = go_on(tiers, rows, out, now, i, last, status, failed, gives_up)
     return _entering(tiers, s, now, i, tier, True)
 
 

@@ -8,8 +8,10 @@ from typing import Final
 import numpy as np
 
 from fallwise.draw.mix import most_popular
+from fallwise.engines.calls import Calls, calls_of
 from fallwise.engines.capacity import Hours, hours_of
 from fallwise.engines.fleet import Fleet, fleet_of
+from fallwise.engines.units import UNLIMITED, nanoseconds
 from fallwise.scenario import Scenario
 from fallwise.tables import Bools, Int8s, Int64s
 
@@ -20,7 +22,9 @@ __all__ = [
     "DONE",
     "ENTER",
     "GAVE_UP",
+    "HEDGE",
     "PLACE",
+    "RETRY",
     "ROUND",
     "STEP",
     "TIMEOUT",
@@ -29,8 +33,6 @@ __all__ = [
     "Plan",
     "plan",
 ]
-
-UNLIMITED: Final = 1 << 62
 
 # Kinds of events, in the order in which they are handled at one instant.
 CHANGE: Final = -3
@@ -46,8 +48,12 @@ VERIFIED: Final = 1
 TIMEOUT: Final = 2
 GAVE_UP: Final = 3
 """Patience has ended."""
+HEDGE: Final = 4
+"""A call has taken so long that a second one is made."""
+RETRY: Final = 5
+"""The pause after an attempt that failed is over."""
 ENTER: Final = 6
-"""A request comes to a tier, from outside or from another tier. 4 and 5: hedge, retry."""
+"""A request comes to a tier, from outside or from another tier."""
 STEP: Final = 8
 """A step of a replica's batch begins. 7: an arrival."""
 
@@ -74,6 +80,8 @@ class Plan:
     warm         (m,)  int64  keys in the cache when the run begins, the front one last
     hours              when the tiers' servers come and go; None where none do
     fleet              tiers whose replicas fail or are scaled; None where none are
+    fallback     (K,)  bool   visited only after a visit to the tier before failed; None: no tier
+    calls              Calls  tiers whose visits are several calls; None: there are none
     """
 
     role: Int8s
@@ -90,6 +98,8 @@ class Plan:
     hours: Hours | None = None
     warm: Int64s = field(default_factory=lambda: np.zeros(0, np.int64))
     fleet: Fleet | None = None
+    fallback: Bools | None = None
+    calls: Calls | None = None
 
     @property
     def rents(self) -> bool:
@@ -113,21 +123,26 @@ def plan(scenario: Scenario, seed: int | None = None) -> Plan:
         role=np.array([CACHE if t.kind == "cache" else PLACE for t in tiers], np.int8),
         servers=limits([t.servers for t in tiers]),
         queue_limit=limits([t.queue_limit for t in tiers]),
-        timeout_ns=limits([_ns(t.timeout_s) for t in tiers]),
+        timeout_ns=limits([nanoseconds(t.timeout_s) for t in tiers]),
         cancel=np.array([t.cancel for t in tiers], np.bool_),
         local=np.array([t.local for t in tiers], np.bool_),
         give_up=np.array([t.on_failure == "give_up" for t in tiers], np.bool_),
         paired=np.array([t.agree_with is not None for t in tiers], np.bool_),
         fills=np.array([t.name in filled_by for t in tiers], np.bool_),
         capacity=(cache.capacity if cache else None) or 0,
-        ttl_ns=(_ns(cache.ttl_s) if cache else None) or UNLIMITED,
+        ttl_ns=(nanoseconds(cache.ttl_s) if cache else None) or UNLIMITED,
         hours=hours_of(scenario),
         warm=most_popular(
             scenario.traffic, (cache and cache.warm_keys) or 0, bool(cache and cache.local)
         ),
         fleet=fleet_of(scenario, scenario.run.seed if seed is None else seed),
+        fallback=np.array([t.fallback for t in tiers]) if any(t.fallback for t in tiers) else None,
+        calls=calls_of(tiers),
     )
+<<<<<<< HEAD
 
 
 def _ns(value_s: float | None) -> int | None:
     return None if value_s is None else round(value_s * 1e9)
+=======
+>>>>>>> parent of 7960aed (Set aside visits of several calls, whole as they are in the five commits before: their kernel takes 45 s to compile)

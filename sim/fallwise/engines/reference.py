@@ -11,11 +11,12 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
-from simpy import Environment, Event
-from simpy.events import EventPriority
+from simpy import Environment
 
 from fallwise.engines.batches import Batches, places_of
 from fallwise.engines.blank import blank
+from fallwise.engines.due import Due
+from fallwise.engines.ends import STATUS_AFTER
 from fallwise.engines.places import Place
 from fallwise.engines.plan import (
     CACHE,
@@ -31,19 +32,17 @@ from fallwise.engines.plan import (
     VERIFIED,
     Plan,
 )
+from fallwise.engines.reference_calls import callers
 from fallwise.tables import (
     ABANDONED,
     ACCEPTED,
     ANSWERED,
     DECLINED,
     ERRORED,
-    FAILED,
     MISSED,
     NOT_VISITED,
     REFUSED,
     REJECTED,
-    SHED,
-    TIMED_OUT,
     TURNED_AWAY,
     WAITED_OUT,
     WORKED_OUT,
@@ -60,19 +59,6 @@ ARRIVE: Final = ENTER + 1
 BEFORE: Final = -1
 """The request of an answer that was in the cache when the run began."""
 
-SIMPY_OWN: Final = 2
-"""SimPy's own priorities are 0 and 1."""
-
-STATUS_AFTER: Final = {
-    DECLINED: REJECTED,
-    WAITED_OUT: TIMED_OUT,
-    WORKED_OUT: TIMED_OUT,
-    ABANDONED: TIMED_OUT,
-    TURNED_AWAY: SHED,
-    ERRORED: FAILED,
-}
-"""How a request ends whose last visit ended so (rule 8)."""
-
 
 def simulate(plan: Plan, requests: RequestTable, decisions: Decisions) -> OutcomeTable:
     """Return what happens to the requests; cost and correctness are left to the analysis."""
@@ -84,18 +70,6 @@ def simulate(plan: Plan, requests: RequestTable, decisions: Decisions) -> Outcom
 
 _Handler = Callable[[int, int], None]
 """Takes a request and a tier."""
-
-
-class _Due(Event):
-    """Something that will happen; at one instant in the order of kind, request and tier."""
-
-    def __init__(self, env: Environment, at_ns: int, kind: int, i: int, k: int, handle: _Handler):
-        super().__init__(env)
-        self._ok = True
-        self._value = None
-        self.callbacks.append(lambda _: handle(i, k))
-        priority = EventPriority(SIMPY_OWN + (kind << 44 | i << 4 | k))
-        env.schedule(self, priority, at_ns - env.now)
 
 
 class _Entry(NamedTuple):
@@ -134,6 +108,8 @@ class _Cascade:
             ENTER: self.on_enter,
             ARRIVE: self.on_arrive,
         }
+        self.call = None if plan.calls is None else callers(self, plan.calls)
+        self.several = [False] * tiers if plan.calls is None else plan.calls.several.tolist()
         self.expect(0)
         for k, place in enumerate(self.places):
             for after_ns, step in place.beginning():
@@ -143,21 +119,22 @@ class _Cascade:
     def now(self) -> int:
         return int(self.env.now)
 
-    def due(self, kind: int, i: int, k: int, after_ns: Any = 0) -> None:
+    def due(self, kind: int, i: int, k: int, after_ns: Any = 0, call: int = 0) -> None:
         """Let an event happen so much later; never, if that is UNLIMITED."""
         if after_ns < UNLIMITED:
-            _Due(self.env, self.now + int(after_ns), kind, i, k, self.happen(kind))
+            own = kind not in (CHANGE, CALL)
+            self.to_come += own
+            order = kind << 48 | i << 8 | call << 4 | k
+            Due(self.env, int(after_ns), order, lambda _: self.happens(kind, i, k, call, own))
 
-    def happen(self, kind: int) -> _Handler:
-        """Return what handles an event of this kind, and no longer counts it as to come."""
-        own = kind not in (CHANGE, CALL)
-        self.to_come += own
-
-        def handle(i: int, k: int) -> None:
-            self.to_come -= own
+    def happens(self, kind: int, i: int, k: int, call: int, own: bool) -> None:
+        """Handle an event; it is no longer to come."""
+        self.to_come -= own
+        if self.several[k] and kind not in (CHANGE, VERIFIED, ARRIVE):
+            assert self.call is not None
+            self.call(kind, i, k, call)
+        else:
             self.handle[kind](i, k)
-
-        return handle
 
     def goes_on(self) -> bool:
         return self.to_come > 0 or any(self.waiting)
@@ -222,10 +199,22 @@ class _Cascade:
             routing = 0 if self.requests.router_ns is None else int(self.requests.router_ns[i])
             self.go(i, first, after_ns + routing)
 
-    def next_tier(self, i: int, k: int) -> int | None:
+    def next_tier(self, i: int, k: int, *, failed: bool = False) -> int | None:
         """Return the first tier at or after k that the request may visit."""
-        tiers = range(k, len(self.plan.role))
-        return next((tier for tier in tiers if self.may_visit(i, tier)), None)
+        return next(
+            (tier for tier in self.there(k, failed=failed) if self.may_visit(i, tier)), None
+        )
+
+    def there(self, k: int, *, failed: bool) -> list[int]:
+        """Return the tiers from k on that there are (rule 15); failed: a visit to k - 1 did."""
+        fallback, tiers = self.plan.fallback, []
+        for tier in range(k, len(self.plan.role)):
+            if fallback is None or not fallback[tier]:
+                failed = False
+                tiers.append(tier)
+            elif failed:
+                tiers.append(tier)
+        return tiers
 
     def go(self, i: int, k: int, after_ns: int = 0) -> None:
         for tier in self.side_by_side(k):
@@ -324,12 +313,15 @@ class _Cascade:
             return  # The timeout has freed the server already.
         if not thrown_away:
             self.out.finish_ns[i, k] = self.now
-            if self.decisions.verify[i, k]:
-                looking = self.requests.verifier_ns
-                self.due(VERIFIED, i, k, 0 if looking is None else looking[i, k])
-            else:
-                self.judge(i, k)
+            self.answered(i, k)
         self.free_server(i, k)
+
+    def answered(self, i: int, k: int) -> None:
+        if self.decisions.verify[i, k]:
+            looking = self.requests.verifier_ns
+            self.due(VERIFIED, i, k, 0 if looking is None else looking[i, k])
+        else:
+            self.judge(i, k)
 
     def on_timeout(self, i: int, k: int) -> None:
         if self.is_over(i, k):
@@ -377,14 +369,14 @@ class _Cascade:
         if any(self.plan.give_up[tier] for tier in failed):
             self.end(i, status, self.now)
         else:
-            self.go_on(i, together[-1], status)
+            self.go_on(i, together[-1], status, failed=bool(failed))
 
-    def go_on(self, i: int, k: int, status: int) -> None:
+    def go_on(self, i: int, k: int, status: int, *, failed: bool) -> None:
         """To the next tier; the request ends so if there is none."""
-        following = self.next_tier(i, k + 1)
+        following = self.next_tier(i, k + 1, failed=failed)
         if following is not None:
             self.go(i, following)
-        elif k + 1 < len(self.plan.role):
+        elif self.there(k + 1, failed=failed):
             self.end(i, REFUSED, self.now)
         else:
             self.end(i, status, self.now)

@@ -1,6 +1,7 @@
 """What the event loop knows between two events: what is to come, who is served, who waits.
 
-An event is (time, code), and a smaller code comes first: code = kind << 56 | row << 8 | tier.
+An event is (time, code), and a smaller code comes first:
+code = kind << 56 | row << 8 | call << 4 | tier.
 The heap holds both in turn: node j has its time at heap[HEAD + 2 * j], its code after it, and its
 children are the nodes 4 * j + 1 to 4 * j + 4. What stands before HEAD is named below.
 """
@@ -11,21 +12,27 @@ from typing import Final, NamedTuple, Self
 
 import numpy as np
 
+from fallwise.engines.calls import Calls
 from fallwise.engines.fleet import FAIL, LOOK, NEVER, OFF, UP, WHAT
 from fallwise.engines.layout import Visits
-from fallwise.engines.plan import CHANGE, GAVE_UP, STEP, TIMEOUT, Plan
-from fallwise.tables import Bools, Int64s
+from fallwise.engines.plan import CHANGE, GAVE_UP, HEDGE, RETRY, STEP, TIMEOUT, Plan
+from fallwise.tables import Bools, Int8s, Int64s
 
 __all__ = [
     "CHANGES",
     "CROWDED",
+    "FREE",
+    "GATE",
     "HEAD",
     "HELD",
     "LATE",
     "NEXT",
     "RING",
+    "ROW",
     "ROWS",
+    "SLOT",
     "TIERS",
+    "UNUSED",
     "FleetState",
     "State",
     "carried",
@@ -45,15 +52,25 @@ HEAD: Final = 2
 NEXT: Final = 0
 """The next row to arrive."""
 CROWDED: Final = 1
-"""Not 0 when a ring has no room for another row."""
+"""Not 0 when a ring or the slots have no room for another row."""
 RING: Final = 2
 """The size of each ring, a power of 2; a division would take longer than all else."""
-
 CHANGES: Final = 3
 """How many of the events are no request's own: they alone keep no run going."""
+FREE: Final = 4
+"""First of the slots that were given back, chained by ROW; -1 where there is none."""
+UNUSED: Final = 5
+"""First of the slots that were never used."""
 
 ROWS: Final = (1 << 48) - 1
-TIERS: Final = (1 << 8) - 1
+TIERS: Final = 15
+
+GATE: Final = 16
+"""Numbers of a tier in State.gates; see gates.py."""
+SLOT: Final = 16
+"""Numbers of a visit in State.slots; see attempts.py."""
+ROW: Final = 0
+"""Place in a slot: whose visit it is."""
 
 EVENTS: Final = 256
 WAITING: Final = 16
@@ -123,9 +140,18 @@ class State(NamedTuple):
     """Their time since the last arrival, up to since_ns."""
     since_ns: Int64s
     fleet: FleetState
+    gates: Int64s
+    """(K * GATE,) what stands before the calls of a tier."""
+    ends: Int8s
+    """(K * longest window,) 1 for each attempt of a breaker's window that ended badly."""
+    slots: Int64s
+    """(slots * SLOT,) visits of several calls under way. Such a visit has -2 - its place in
+    slots for its finish_ns."""
+    several: Bools
+    """(K,) the tiers of such visits."""
 
 
-def fresh(plan: Plan) -> State:
+def fresh(plan: Plan, calls: Calls) -> State:
     """Return the state of a run before its first event."""
     tiers = len(plan.role)
     free, units = np.array(plan.servers, np.int64), np.zeros(tiers, np.int64)
@@ -144,7 +170,7 @@ def fresh(plan: Plan) -> State:
     events = np.array([(ns, CHANGE << 56 | step << 8 | k) for ns, step, k in first], np.int64)
     ns, code = events.reshape(-1, 2).T
     return State(
-        flags=np.array([0, 0, WAITING, len(first)]),
+        flags=np.array([0, 0, WAITING, len(first), -1, 0]),
         heap=_heap(ns, code),
         free=free,
         waiting=np.zeros(tiers, np.int64),
@@ -156,12 +182,21 @@ def fresh(plan: Plan) -> State:
         rented_ns=np.zeros(tiers, np.int64),
         since_ns=np.zeros(tiers, np.int64),
         fleet=FleetState.of(plan),
+        gates=np.zeros(tiers * GATE, np.int64),
+        ends=np.zeros(tiers * int(calls.window.max()), np.int8),
+        slots=np.zeros(WAITING * SLOT, np.int64),
+        several=calls.several,
     )
 
 
 def with_more_room(state: State, out: Visits) -> State:
-    """Return the same state with half of its heap and its rings free, and nothing idle in them."""
+    """Return the same state with half of its heap and its rings free, and nothing idle in them.
+
+    At least a quarter of the slots is free, too.
+    """
     ns, code = _events(state, out)
+    if 4 * SLOT * state.flags[UNUSED] > 3 * len(state.slots):
+        state = state._replace(slots=np.concatenate([state.slots, np.zeros_like(state.slots)]))
     return _packed(state, ns, code, _queues(state, out))
 
 
@@ -183,6 +218,8 @@ def carried(state: State, out: Visits, keep: Bools) -> State:
     queues = [moved[rows] for rows in _queues(state, out)]
     set_ = state.timer >= 0
     state.timer[set_] = moved[state.timer[set_]]
+    visits = np.flatnonzero(out.finish_ns < -1)
+    state.slots[-2 - out.finish_ns[visits] + ROW] = moved[visits % len(keep)]
     state.flags[NEXT] = int(keep.sum())
     seat = state.fleet.seat
     seat[seat >= 0] = moved[seat[seat >= 0]]
@@ -196,7 +233,8 @@ def _events(state: State, out: Visits) -> tuple[Int64s, Int64s]:
     visit = np.where(_own(code), k * len(out.request) + row, 0)
     over, started = out.finish_ns[visit] >= 0, out.start_ns[visit] >= 0
     idle = (kind == TIMEOUT) & over & (state.timer[k] != row)
-    idle |= (kind == GAVE_UP) & (over | started)
+    idle |= (kind == GAVE_UP) & (over | (started & ~state.several[k]))
+    idle |= ((kind == HEDGE) | (kind == RETRY)) & over
     return ns[~idle], code[~idle]
 
 

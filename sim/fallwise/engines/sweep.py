@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import Final
 
 from fallwise.engines.jit import kept, part
-from fallwise.engines.layout import OPEN, answer, go_on, route
+from fallwise.engines.layout import OPEN, answer, count_nothing, go_on, route
 from fallwise.engines.plan import CACHE, UNLIMITED, Plan
 from fallwise.tables import (
     ABANDONED,
@@ -42,6 +42,8 @@ def is_exact(plan: Plan) -> bool:
     waits = plan.servers < UNLIMITED
     return not (
         plan.paired.any()
+        or plan.calls is not None
+        or plan.fallback is not None
         or (plan.role[0] == CACHE and plan.fills.any())
         or (waits & (plan.queue_limit < UNLIMITED)).any()
         or plan.rents
@@ -64,6 +66,7 @@ def _admit_entry(source):
                 first, enter_ns = route(tiers, rows, out, rows.arrival_ns[i], i)
             for k in range(len(tiers.role)):
                 v = k * n + i
+                count_nothing(out, v)
                 if k == first:
                     out.visit[v], out.enter_ns[v] = DUE, enter_ns
                 else:
@@ -150,8 +153,9 @@ def _serve(tiers, rows, out, order, begin, k, free_ns, held):
         if visit == ACCEPTED:
             answer(out, judged, i, k, out.request[i], k)
         else:
-            status = REJECTED if visit == DECLINED else TIMED_OUT
-            tier = go_on(tiers, rows, out, judged, i, k, status, gives_up and visit != DECLINED)
+            failed = visit != DECLINED
+            status = TIMED_OUT if failed else REJECTED
+            tier = go_on(tiers, rows, out, judged, i, k, status, failed, gives_up and failed)
             if tier >= 0:
                 out.visit[tier * n + i], out.enter_ns[tier * n + i] = DUE, judged
     held[k] = in_use

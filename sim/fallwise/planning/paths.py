@@ -9,6 +9,7 @@ import numpy as np
 from fallwise.analysis.baselines import alone
 from fallwise.analysis.predict import Prediction, predict
 from fallwise.engines.engine import Engine
+from fallwise.errors import ScenarioError
 from fallwise.scenario import Scenario, Tier, override
 from fallwise.tables import NOT_VISITED
 
@@ -41,12 +42,14 @@ def ways(
     router                       instead of the thresholds: the scenario's own, or one with
                                  router_auroc that sends as large a share straight to the frontier
                                  as the sequence escalates
+    hedged                       the sequence with a second call to a frontier that takes longer
+                                 than 95 % of its answers
     agreement                    two cheap models side by side, accepted where they agree
     frontier-only                the frontier alone
     """
     built = _Ways(scenario, engine, tight_timeout_s, router_auroc)
     built.in_sequence()
-    built.impossible["hedged"] = "a second call to a model that takes long is not simulated yet"
+    built.hedged()
     built.routed()
     built.agreeing()
     frontier = scenario.tiers[scenario.frontier].name
@@ -68,6 +71,8 @@ class _Ways:
         if scenario.router or pairs:
             self.found.append(Way("as written", self.base, "the scenario as it is"))
         self.sequence: Prediction | None = None
+        self.in_line: dict[str, object] = {}
+        """What makes a sequence of the scenario."""
 
     def add(self, name: str, values: dict[str, object], how: str) -> Prediction:
         prediction = predict(override(self.scenario, values), engine=self.engine)
@@ -81,6 +86,7 @@ class _Ways:
         }
         if self.scenario.router is not None:
             plain["router"] = None
+        self.in_line = plain
         if not self.cheap:
             why = f"{self.first.name} is the frontier itself: there is nothing before it"
             self.impossible |= {"sequence": why, tight: why} if plain else {tight: why}
@@ -96,6 +102,24 @@ class _Ways:
         if not self.cheap:
             return
         self.tightened(tight, plain)
+
+    def hedged(self) -> None:
+        scenario = self.scenario
+        frontier = scenario.tiers[scenario.frontier]
+        if self.sequence is None:
+            self.impossible["hedged"] = "there is no sequence to hedge"
+            return
+        took_s = self.base.requests.service_ns[:, scenario.frontier] / 1e9
+        after_s = float(np.quantile(took_s, TIGHT))
+        if not took_s.max() > after_s:
+            self.impossible["hedged"] = f"no answer of {frontier.name} takes longer than the others"
+            return
+        try:
+            values = self.in_line | {f"tiers.{frontier.name}.hedge": {"after_s": after_s}}
+            how = f"a second call to {frontier.name} after {after_s:.3g} s; both are paid"
+            self.add("hedged", values, how)
+        except ScenarioError as error:
+            self.impossible["hedged"] = error.problems[0].rule
 
     def tightened(self, name: str, plain: dict[str, object]) -> None:
         first = self.first

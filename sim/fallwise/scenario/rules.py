@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import Any, Final
 
 from fallwise.errors import Problem
+from fallwise.scenario.call_rules import call_rules
 from fallwise.scenario.capacity_rules import capacity_rules
 from fallwise.scenario.laws import FromTable, FromTrace, Lognormal, LognormalTokens, Model
 from fallwise.scenario.live_rules import live_rules
@@ -45,7 +46,9 @@ ONLY = {
     **dict.fromkeys(CACHE_KEYS, ("cache",)),
     **dict.fromkeys(("replicas", "slots", "failures", "autoscale"), ("rules", "pool")),
     "replica_usd_per_hour": ("cache", "rules", "pool"),
-    "concurrency": ("api",),
+    **dict.fromkeys(
+        ("concurrency", "requests_per_minute", "tokens_per_minute", "burst_s"), ("api",)
+    ),
     **dict.fromkeys(("agents", "agent_usd_per_hour", "hours"), ("human",)),
 }
 NEEDED = {"cache": ("capacity", "lookup_s", "filled_by"), "human": ("agents", "service")}
@@ -57,6 +60,7 @@ def broken_rules(scenario: Scenario) -> list[Problem]:
     for k in range(len(scenario.tiers)):
         found += [*_kind(scenario, k), *_decision(scenario, k), *_tier_answers(scenario, k)]
         found += capacity_rules(scenario.tiers[k], k)
+        found += call_rules(scenario.tiers, k)
     if scenario.router is not None:
         found += _router(scenario, scenario.router)
     return [*found, *_targets(scenario), *_assumptions(scenario), *live_rules(scenario)]
@@ -350,7 +354,11 @@ def _router(scenario: Scenario, router: Router) -> Iterator[Problem]:
     if any(a >= b for a, b in pairwise(router.cuts)):
         yield Problem("cuts must ascend", "put them in order", ("router", "cuts"), router.cuts)
     asked = [tier.name for tier in scenario.tiers if tier.kind != "cache"]
-    starts = [tier.name for tier in scenario.tiers if tier.name in asked and not tier.agree_with]
+    starts = [
+        tier.name
+        for tier in scenario.tiers
+        if tier.name in asked and not (tier.agree_with or tier.fallback)
+    ]
     for i, name in enumerate(router.starts):
         if name not in starts:
             rule = "a router starts at no tier of this name"

@@ -79,8 +79,13 @@ class Run(Model):
     """How long to look, and how much of the start is not measured.
 
     warmup `auto` cuts the start by MSER-5, unless something happens at a time of the clock (hours,
+<<<<<<< HEAD
     surges, weeks, growth, profiles): that is no warm-up, and nothing is cut. A number cuts so many
     requests.
+=======
+    outages, surges, weeks, growth, profiles): that is no warm-up, and nothing is cut. A number cuts
+    so many requests.
+>>>>>>> parent of 7960aed (Set aside visits of several calls, whole as they are in the five commits before: their kernel takes 45 s to compile)
     """
 
     requests: Annotated[int, Field(ge=1, le=100_000_000_000)] = 100_000
@@ -147,8 +152,20 @@ class Scenario(Model):
 
     @property
     def frontier(self) -> int:
-        """Return the index of the last tier that is no person: what frontier-only would call."""
-        return max(k for k, tier in enumerate(self.tiers) if tier.kind != "human" or k == 0)
+        """Return the index of the last tier that is no person: what frontier-only would call.
+
+        A fallback is the same model from somebody else.
+        """
+        models = [k for k, t in enumerate(self.tiers) if t.kind != "human" and not t.fallback]
+        return max(models, default=0)
+
+    @property
+    def by_the_clock(self) -> bool:
+        """Return True where what happens depends on when: a start that differs is no warm-up."""
+        traffic = self.traffic
+        changes = traffic.week or traffic.surges or traffic.growth_per_month
+        places = any(tier.hours or tier.outages for tier in self.tiers)
+        return bool(changes or places or traffic.arrivals.kind == "profile")
 
     @property
     def by_the_clock(self) -> bool:

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from fallwise.scenario.calls import Breaker, Hedge, Outage, Retries
 from fallwise.scenario.hours import WEEK_MINUTES, Shift, week
 from fallwise.scenario.laws import Law, Model, NotNegative, Positive, ServiceLaw
 from fallwise.scenario.live import Live, LiveVerifier, Upstream
@@ -17,6 +18,7 @@ __all__ = ["Calibration", "Kind", "Prompt", "Router", "SyntheticAnswers", "Tier"
 Kind = Literal["cache", "rules", "pool", "api", "human"]
 Name = Annotated[str, Field(min_length=1, pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")]
 Count = Annotated[int, Field(ge=1)]
+PerMinute = Annotated[int, Field(ge=1, le=150_000_000)]
 
 
 class Calibration(Model):
@@ -174,6 +176,26 @@ class Tier(Model):
     on_failure: Literal["escalate", "give_up"] = "escalate"
     """What follows a visit without an answer."""
 
+    # Calls that fail, and what is done about it.
+    error_rate: Share | None = None
+    """Share of the calls that fail (5xx), each by itself."""
+    error_after: Law | None = None
+    """How long a call that fails holds a server; by default as long as if it had not failed."""
+    outages: list[Outage] | None = None
+    retries: Retries | None = None
+    attempt_timeout_s: Positive | None = None
+    """Ends one attempt, waiting included, where timeout_s ends the visit with all its attempts."""
+    requests_per_minute: PerMinute | None = None
+    """What is over a limit is refused (429), with the Retry-After that would have been enough."""
+    tokens_per_minute: PerMinute | None = None
+    """Of prompt and output together. A call may start while anything is left in the bucket."""
+    burst_s: NotNegative = 60.0
+    """Both limits are buckets that hold what flows into them in so many seconds."""
+    breaker: Breaker | None = None
+    hedge: Hedge | None = None
+    fallback: bool = False
+    """Visited only when the tier before it failed: another provider of the same model, say."""
+
     # Cache.
     capacity: Count | None = None
     """Cache: answers that are kept, the least recently used goes first."""
@@ -259,3 +281,14 @@ class Tier(Model):
             return self.agents or 1
         most = self.autoscale.max_replicas if self.autoscale else self.replicas
         return (most or 1) * (self.slots or 1)
+
+    @property
+    def calls(self) -> int:
+        """Return how many calls a visit may need; 0 where it is simply one."""
+        special = (
+            *(self.error_rate, self.outages, self.retries, self.attempt_timeout_s, self.breaker),
+            *(self.requests_per_minute, self.tokens_per_minute, self.hedge),
+        )
+        if not any(special) or self.kind == "cache":
+            return 0
+        return (self.retries.attempts if self.retries else 1) * (2 if self.hedge else 1)

@@ -23,11 +23,14 @@ __all__ = [
     "ABANDONED",
     "ACCEPTED",
     "ANSWERED",
+    "CALL_COUNTS",
+    "CUT_SHORT",
     "DECLINED",
     "ERRORED",
     "FAILED",
     "MISSED",
     "NOT_VISITED",
+    "RATE_LIMITED",
     "REFUSED",
     "REJECTED",
     "SHED",
@@ -67,6 +70,10 @@ TURNED_AWAY: Final = 7
 """The queue was at its limit."""
 ERRORED: Final = 8
 """The call failed: refused, cut off, or answered with an error."""
+RATE_LIMITED: Final = 9
+"""The call was over a limit of requests or tokens a minute."""
+CUT_SHORT: Final = 10
+"""A circuit breaker was open: no call was made."""
 VISITS: Final = (
     "not_visited",
     "accepted",
@@ -77,7 +84,12 @@ VISITS: Final = (
     "abandoned",
     "turned_away",
     "errored",
+    "rate_limited",
+    "cut_short",
 )
+
+CALL_COUNTS: Final = ("attempts", "errors", "rate_limited", "hedges", "cut_off", "outrun")
+"""The columns that count what happened to the calls of a visit."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,12 +104,19 @@ class OutcomeTable(Table):
     answer_of       (n,)    int64    the request whose answer was shipped: its own row or, at a
                                      cache hit, the row that filled it; -1 unless answered
     answer_tier     (n,)    int8     the tier that made that answer; -1 unless answered
-    visit           (n, K)  int8     NOT_VISITED ... ERRORED
+    visit           (n, K)  int8     NOT_VISITED ... CUT_SHORT
     enter_ns        (n, K)  int64    -1 where not visited
-    start_ns        (n, K)  int64    when a server took it; -1 where none did
+    start_ns        (n, K)  int64    when a server took it first; -1 where none did
     finish_ns       (n, K)  int64    when the visit ended, before its verifier looked; -1 where
                                      not visited
-    busy_ns         (n, K)  int64    how long a server was held
+    busy_ns         (n, K)  int64    how long a server was held, in all
+    attempts        (n, K)  int8     optional, as all down to `outrun`, and 0 at tiers whose visits
+                                     are one call: attempts begun
+    errors          (n, K)  int8     calls that failed
+    rate_limited    (n, K)  int8     attempts over a limit
+    hedges          (n, K)  int8     second calls
+    cut_off         (n, K)  int8     calls in service that a timeout ended
+    outrun          (n, K)  int8     calls in service when the other one of a hedge answered
     visit_cost_usd  (n, K)  float64  optional, filled by the analysis or by a live recorder
     cost_usd        (n,)    float64  optional: all visits, and the router
     correct         (n,)    float32  optional: grade of the shipped answer; 0 where none was
@@ -112,11 +131,17 @@ class OutcomeTable(Table):
     hit_tier: Int8s = column(np.int8, "n", low=-1)
     answer_of: Int64s = column(np.int64, "n", low=-1)
     answer_tier: Int8s = column(np.int8, "n", low=-1)
-    visit: Int8s = column(np.int8, "nK", low=0, high=ERRORED)
+    visit: Int8s = column(np.int8, "nK", low=0, high=CUT_SHORT)
     enter_ns: Int64s = column(np.int64, "nK", low=-1)
     start_ns: Int64s = column(np.int64, "nK", low=-1)
     finish_ns: Int64s = column(np.int64, "nK", low=-1)
     busy_ns: Int64s = column(np.int64, "nK", low=0)
+    attempts: Int8s | None = column(np.int8, "nK", low=0, optional=True)
+    errors: Int8s | None = column(np.int8, "nK", low=0, optional=True)
+    rate_limited: Int8s | None = column(np.int8, "nK", low=0, optional=True)
+    hedges: Int8s | None = column(np.int8, "nK", low=0, optional=True)
+    cut_off: Int8s | None = column(np.int8, "nK", low=0, optional=True)
+    outrun: Int8s | None = column(np.int8, "nK", low=0, optional=True)
     visit_cost_usd: Floats | None = column(np.float64, "nK", low=0, optional=True)
     cost_usd: Floats | None = column(np.float64, "n", low=0, optional=True)
     correct: Float32s | None = column(np.float32, "n", low=0, high=1, optional=True)

@@ -47,6 +47,12 @@ class RequestTable(Table):
     patience_ns     (n, K)  int64    optional: time in tier k's queue before giving it up; NEVER_NS
                                      at tiers without patience
     call_usd        (n, K)  float64  optional: recorded price of the call at tier k
+    call_ns         (n, C)  int64    optional: how long each call would hold a server. The C calls
+                                     are those that visits of several calls may need, tier after
+                                     tier, attempt after attempt, each followed by its hedge
+    call_fails      (n, C)  bool     optional: the call fails
+    error_ns        (n, C)  int64    optional: how long it holds a server if it fails
+    pause_ns        (n, C)  int64    optional: how long until the next attempt if this one fails
     """
 
     arrival_ns: Int64s = column(np.int64, "n", low=0, high=LONGEST_NS)
@@ -66,6 +72,10 @@ class RequestTable(Table):
     router_score: Floats | None = column(np.float64, "n", optional=True)
     patience_ns: Int64s | None = column(np.int64, "nK", low=0, high=NEVER_NS, optional=True)
     call_usd: Floats | None = column(np.float64, "nK", low=0, optional=True)
+    call_ns: Int64s | None = column(np.int64, "nC", low=0, high=LONGEST_NS, optional=True)
+    call_fails: Bools | None = column(np.bool_, "nC", optional=True)
+    error_ns: Int64s | None = column(np.int64, "nC", low=0, high=LONGEST_NS, optional=True)
+    pause_ns: Int64s | None = column(np.int64, "nC", low=0, high=LONGEST_NS, optional=True)
     provenance: Provenance = Provenance()
 
     def check(self) -> Self:

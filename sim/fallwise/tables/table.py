@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import Field, asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -67,7 +68,7 @@ def column(
     high: float | None = None,
     optional: bool = False,
 ) -> Any:
-    """Declare a column: dtype, shape 'n' or 'nK', range of values; optional ones may be None.
+    """Declare a column: dtype, shape 'n', 'nK' or 'nC', range; optional ones may be None.
 
     Without a range, integers may be anything and floats anything finite.
     """
@@ -83,7 +84,7 @@ def column(
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """Columns of n rows, some of them with one value for each of K tiers."""
+    """Columns of n rows, some with one value for each of K tiers, or for each of C calls."""
 
     @classmethod
     def _fields(cls) -> list[Field[Any]]:
@@ -101,7 +102,12 @@ class Table:
     @property
     def tiers(self) -> int:
         """Return K."""
-        return int(getattr(self, next(f.name for f in self._fields() if _wide(f))).shape[1])
+        return self._width("nK")
+
+    def _width(self, shape: str) -> int:
+        """Return how many values a row has in columns of this shape; 0 where there are none."""
+        named = (getattr(self, f.name) for f in self._fields() if f.metadata["shape"] == shape)
+        return next((int(values.shape[1]) for values in named if values is not None), 0)
 
     def without(self, tiers: Sequence[int]) -> Self:
         """Return the table without some tiers; its other columns must not depend on them."""
@@ -151,7 +157,7 @@ class Table:
         if not isinstance(values, np.ndarray) or values.dtype != dtype:
             found = getattr(values, "dtype", type(values).__name__)
             raise _broken(f.name, f"is {found}", f"must be an array of {dtype}", "convert it")
-        shape = (len(self), self.tiers) if _wide(f) else (len(self),)
+        shape = (len(self), self._width(f.metadata["shape"])) if _wide(f) else (len(self),)
         if values.shape != shape:
             raise _broken(
                 f.name, f"has shape {values.shape}", f"must be {shape}", "make all columns as long"
@@ -183,6 +189,9 @@ class Table:
                 if mine is not theirs:
                     found.append(f"{f.name} is only in the {'second' if mine is None else 'first'}")
                 continue
+            if mine.shape != theirs.shape:
+                found.append(f"{f.name} has the shapes {mine.shape} and {theirs.shape}")
+                continue
             # Only a NaN is unequal to itself, and two of them are equal here.
             unequal = (mine != theirs) & ((mine == mine) | (theirs == theirs))
             if unequal.any():
@@ -197,10 +206,8 @@ class Table:
         """Write the table as parquet, whole or not at all; (n, K) columns as name_0 ... ."""
         cells: dict[str, NDArray[Any]] = {}
         for name, values in self.columns().items():
-            wide = values.ndim == 2
-            cells |= (
-                {f"{name}_{k}": values[:, k] for k in range(self.tiers)} if wide else {name: values}
-            )
+            wide = enumerate(values.T) if values.ndim == 2 else ()
+            cells |= {f"{name}_{k}": each for k, each in wide} or {name: values}
         provenance = asdict(getattr(self, "provenance", Provenance()))
         about = {"table": type(self).__name__, "tiers": self.tiers, **provenance}
         files.write_parquet(path, cells, json.dumps(about))
@@ -221,6 +228,8 @@ class Table:
         columns = {}
         for f in cls._fields():
             names = [f"{f.name}_{k}" for k in range(tiers)] if _wide(f) else [f.name]
+            if f.metadata["shape"] == "nC":
+                names = [name for name in cells if re.fullmatch(rf"{f.name}_\d+", name)]
             absent = [name for name in names if name not in cells]
             if len(absent) == len(names) and f.metadata["optional"]:
                 continue
@@ -236,7 +245,7 @@ class Table:
 
 
 def _wide(f: Field[Any]) -> bool:
-    return bool(f.metadata["shape"] == "nK")
+    return len(f.metadata["shape"]) == 2
 
 
 def _range(f: Field[Any]) -> str:

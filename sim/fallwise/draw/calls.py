@@ -1,0 +1,93 @@
+"""How each call of a visit would go, where a visit may be several: its time, failure and pause.
+
+Call c of a tier is attempt c // width, and its hedge where width is 2 and c is odd.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from fallwise.draw.laws import nanoseconds
+from fallwise.draw.streams import Streams
+from fallwise.scenario import Tier
+from fallwise.scenario.calls import Retries
+from fallwise.scenario.laws import Batching, Law
+from fallwise.tables import Int64s
+
+__all__ = ["backoff_s", "call_columns"]
+
+Times = Callable[[Law, str, int, int, Any], Int64s]
+"""times(law, name, k, call, key) -> (n,) ns for tier k, from the streams that begin with name."""
+
+
+def call_columns(
+    tiers: list[Tier], chance: Streams, service_ns: Int64s, times: Times
+) -> dict[str, Any]:
+    """Return call_ns, call_fails, error_ns and pause_ns (n, C), as far as they are needed.
+
+    service_ns (n, K) is how long the first call of each visit takes.
+    """
+    count = sum(tier.calls for tier in tiers)
+    if not count:
+        return {}
+    n = len(service_ns)
+
+    def wide(dtype: Any) -> Any:
+        return np.zeros((n, count), dtype, "F")
+
+    found = {"call_ns": wide(np.int64)}
+    if any(tier.error_rate for tier in tiers):
+        found["call_fails"] = wide(np.bool_)
+    if any(tier.calls and tier.error_after for tier in tiers):
+        found["error_ns"] = wide(np.int64)
+    if any(tier.calls and tier.retries for tier in tiers):
+        found["pause_ns"] = wide(np.int64)
+    at = 0
+    for k, tier in enumerate(tiers):
+        for call in range(tier.calls):
+            _fill(found, at + call, tier, k, call, chance, service_ns, times)
+        at += tier.calls
+    return found
+
+
+def _fill(
+    found: dict[str, Any],
+    at: int,
+    tier: Tier,
+    k: int,
+    call: int,
+    chance: Streams,
+    service_ns: Int64s,
+    times: Times,
+) -> None:
+    """Write column `at`: the tier's call of this number."""
+    name = f"{tier.name}:{call}"
+    assert tier.service is not None and not isinstance(tier.service, Batching)
+    first = service_ns[:, k]
+    again = ("tiers", k, "service")
+    took = times(tier.service, f"call_ns:{name}", k, call, again) if call else first
+    found["call_ns"][:, at] = took
+    if tier.error_rate:
+        found["call_fails"][:, at] = chance[f"call_fails:{name}"].random(len(first)) < (
+            tier.error_rate
+        )
+    if "error_ns" in found:
+        after = tier.error_after
+        key = ("tiers", k, "error_after")
+        found["error_ns"][:, at] = times(after, f"error_ns:{name}", k, 0, key) if after else took
+    width = 2 if tier.hedge else 1
+    if tier.retries is not None and call % width == 0:
+        attempt = call // width
+        share = chance[f"pause_ns:{name}"].random(len(first)) if tier.retries.jitter else 0.0
+        pause_s = backoff_s(tier.retries, attempt) * (1 - tier.retries.jitter * (1 - share))
+        pause_s = np.broadcast_to(np.asarray(pause_s), first.shape)
+        found["pause_ns"][:, at] = nanoseconds(pause_s, ("tiers", k, "retries", "backoff_s"))
+
+
+def backoff_s(retries: Retries, attempt: int) -> float:
+    """Return the longest pause after an attempt, counted from 0."""
+    pause_s = retries.backoff_s * retries.factor**attempt
+    return pause_s if retries.max_backoff_s is None else min(pause_s, retries.max_backoff_s)

@@ -1,0 +1,331 @@
+"""Visits of several calls in the engine to be read: docs/engine.md, 10 to 14, rule by rule."""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from fallwise.engines.calls import FULL_BUDGET, MINUTE_NS, RETRY_COST, Calls
+from fallwise.engines.places import Place
+from fallwise.engines.plan import CALL, DONE, ENTER, GAVE_UP, HEDGE, RETRY, TIMEOUT, UNLIMITED, Plan
+from fallwise.tables import (
+    ABANDONED,
+    CUT_SHORT,
+    ERRORED,
+    RATE_LIMITED,
+    TURNED_AWAY,
+    WAITED_OUT,
+    WORKED_OUT,
+    OutcomeTable,
+    RequestTable,
+)
+
+__all__ = ["Cascade", "callers"]
+
+
+class Cascade(Protocol):
+    """What visits of several calls need of the engine."""
+
+    plan: Plan
+    requests: RequestTable
+    out: OutcomeTable
+    places: list[Place]
+    waiting: list[OrderedDict[int, None]]
+
+    @property
+    def now(self) -> int:
+        """Return the time in nanoseconds."""
+
+    def due(self, kind: int, i: int, k: int, after_ns: Any = 0, call: int = 0) -> None:
+        """Let an event happen so much later; never, if that is UNLIMITED."""
+
+    def answered(self, i: int, k: int) -> None:
+        """Let the answer be verified and judged."""
+
+    def fail(self, i: int, k: int, visit: int) -> None:
+        """End a visit without an answer."""
+
+
+def callers(cascade: Cascade, calls: Calls) -> Callable[[int, int, int, int], None]:
+    """Return what handles an event (kind, request, tier, call) of tiers visited by calls."""
+    return _Callers(cascade, calls).handle
+
+
+@dataclass
+class _Visit:
+    """A visit under way. on: when the calls of this attempt that are on started, and if they fail.
+
+    It waits, is served (a call is on), or pauses between two attempts.
+    """
+
+    attempt: int = 0
+    on: dict[int, tuple[int, bool]] = field(default_factory=dict)
+
+
+class _Breaker:
+    """Rule 13, of one tier."""
+
+    def __init__(self, window: int, worst: int, open_ns: int, probes: int):
+        self.window, self.worst, self.open_ns, self.probes = window, worst, open_ns, probes
+        self.open_until: int | None = None
+        self.let_through = self.good = 0
+        self.bad_ends: deque[bool] = deque(maxlen=window)
+
+    def lets_through(self, now: int) -> bool:
+        if self.open_until is None:
+            return True
+        if now < self.open_until or self.let_through >= self.probes:
+            return False
+        self.let_through += 1
+        return True
+
+    def tell(self, now: int, bad: bool) -> None:
+        if self.open_until is None:
+            self.bad_ends.append(bad)
+            if len(self.bad_ends) == self.window and sum(self.bad_ends) >= self.worst:
+                self.open(now)
+        elif now < self.open_until:
+            return
+        elif bad:
+            self.open(now)
+        else:
+            self.good += 1
+            if self.good >= self.probes:
+                self.open_until = None
+
+    def open(self, now: int) -> None:
+        self.open_until = now + self.open_ns
+        self.let_through = self.good = 0
+        self.bad_ends.clear()
+
+
+class _Limits:
+    """Rule 12, of one tier."""
+
+    def __init__(self, requests_per_minute: int, tokens_per_minute: int, burst_ns: int):
+        self.per_minute = requests_per_minute, tokens_per_minute
+        self.burst_ns = burst_ns
+        self.due_ns = [0, 0]
+
+    def retry_after(self, now: int, tokens: int) -> int:
+        """Return 0 and charge the limits, or how long until they would allow it."""
+        limited = [which for which in (0, 1) if self.per_minute[which] < UNLIMITED]
+        wait = max([0] + [self.due_ns[which] - now - self.burst_ns for which in limited])
+        if wait == 0:
+            for which in limited:
+                cost_ns = (1, tokens)[which] * MINUTE_NS // self.per_minute[which]
+                self.due_ns[which] = max(self.due_ns[which], now) + cost_ns
+        return wait
+
+
+class _Callers:
+    """The tiers whose visits are several calls, and a method for each kind of event."""
+
+    def __init__(self, cascade: Cascade, calls: Calls):
+        self.cascade, self.calls = cascade, calls
+        self.visits: dict[tuple[int, int], _Visit] = {}
+        tiers = range(len(calls.several))
+
+        def numbers(*names: str) -> list[list[int]]:
+            return [[int(getattr(calls, name)[k]) for name in names] for k in tiers]
+
+        breakers = numbers("window", "worst", "open_ns", "probes")
+        limits = numbers("requests_per_minute", "tokens_per_minute", "burst_ns")
+        self.breakers = [_Breaker(*terms) if terms[0] else None for terms in breakers]
+        self.limits = [_Limits(*terms) for terms in limits]
+        self.budget = [FULL_BUDGET for _ in tiers]
+
+    def handle(self, kind: int, i: int, k: int, call: int) -> None:
+        if kind == ENTER:
+            self.on_enter(i, k)
+        elif kind == CALL:
+            pass  # Servers have come: those who wait start below.
+        elif kind == DONE:
+            self.on_done(i, k, call)
+        elif (i, k) in self.visits:
+            others = {HEDGE: self.on_hedge, RETRY: self.on_retry, TIMEOUT: self.on_timeout}
+            if kind == GAVE_UP:
+                self.on_gave_up(i, k)
+            else:
+                others[kind](i, k, call)
+        self.start_waiting(k)
+
+    # Events.
+
+    def on_enter(self, i: int, k: int) -> None:
+        cascade = self.cascade
+        cascade.out.enter_ns[i, k] = cascade.now
+        cascade.due(TIMEOUT, i, k, cascade.plan.timeout_ns[k])
+        if cascade.requests.patience_ns is not None:
+            cascade.due(GAVE_UP, i, k, cascade.requests.patience_ns[i, k])
+        if self.calls.budget[k] < UNLIMITED:
+            self.budget[k] = min(FULL_BUDGET, self.budget[k] + int(self.calls.budget[k]))
+        self.visits[i, k] = _Visit()
+        self.begin(i, k)
+
+    def on_done(self, i: int, k: int, call: int) -> None:
+        visit = self.visits.get((i, k))
+        if visit is None or call not in visit.on:
+            if not self.cascade.plan.cancel[k]:
+                self.cascade.places[k].give_back(i)
+            return
+        started, fails = visit.on.pop(call)
+        self.cascade.places[k].give_back(i)
+        self.cascade.out.busy_ns[i, k] += self.cascade.now - started
+        if not fails:
+            self.count("outrun", i, k, self.drop(i, k))
+            self.tell(k, bad=False)
+            self.close(i, k)
+            self.cascade.answered(i, k)
+            return
+        self.count("errors", i, k)
+        if not visit.on:
+            self.attempt_fails(i, k, ERRORED)
+
+    def on_hedge(self, i: int, k: int, call: int) -> None:
+        if call in self.visits[i, k].on and self.is_free(k) and self.retry_after(i, k) == 0:
+            self.count("hedges", i, k)
+            self.start(i, k, call + 1)
+
+    def on_timeout(self, i: int, k: int, call: int) -> None:
+        visit = self.visits[i, k]
+        waits = i in self.cascade.waiting[k]
+        pauses = not waits and not visit.on
+        if call and (visit.attempt != call - 1 or pauses):
+            return
+        reason = WORKED_OUT if visit.on else WAITED_OUT
+        if waits:
+            del self.cascade.waiting[k][i]
+        self.count("cut_off", i, k, self.drop(i, k))
+        if call:
+            self.attempt_fails(i, k, reason)
+            return
+        if not pauses:
+            self.tell(k, bad=True)
+        self.end(i, k, reason)
+
+    def on_gave_up(self, i: int, k: int) -> None:
+        if i in self.cascade.waiting[k]:
+            del self.cascade.waiting[k][i]
+            self.tell(k, bad=True)
+            self.end(i, k, ABANDONED)
+
+    def on_retry(self, i: int, k: int, attempt: int) -> None:
+        self.visits[i, k].attempt = attempt
+        self.begin(i, k)
+
+    # An attempt begins, its calls start and are dropped, it fails.
+
+    def begin(self, i: int, k: int) -> None:
+        plan, attempt = self.cascade.plan, self.visits[i, k].attempt
+        breaker = self.breakers[k]
+        if breaker is not None and not breaker.lets_through(self.cascade.now):
+            self.end(i, k, CUT_SHORT)
+            return
+        self.count("attempts", i, k)
+        self.cascade.due(TIMEOUT, i, k, self.calls.attempt_timeout_ns[k], 1 + attempt)
+        retry_after = self.retry_after(i, k)
+        if retry_after > 0:
+            self.count("rate_limited", i, k)
+            self.attempt_fails(i, k, RATE_LIMITED, retry_after)
+        elif self.is_free(k) or len(self.cascade.waiting[k]) < plan.queue_limit[k]:
+            self.cascade.waiting[k][i] = None
+        else:
+            self.attempt_fails(i, k, TURNED_AWAY)
+
+    def is_free(self, k: int) -> bool:
+        return self.cascade.places[k].is_free()
+
+    def start_waiting(self, k: int) -> None:
+        while self.is_free(k) and self.cascade.waiting[k]:
+            i, _ = self.cascade.waiting[k].popitem(last=False)
+            call = 2 * self.visits[i, k].attempt
+            self.start(i, k, call)
+            self.cascade.due(HEDGE, i, k, self.calls.hedge_ns[k], call)
+
+    def start(self, i: int, k: int, call: int) -> None:
+        cascade = self.cascade
+        cascade.places[k].take(i)
+        if cascade.out.start_ns[i, k] < 0:
+            cascade.out.start_ns[i, k] = cascade.now
+        fails = self.will_fail(i, k, call)
+        self.visits[i, k].on[call] = cascade.now, fails
+        cascade.due(DONE, i, k, self.lasts_ns(i, k, call, fails), call)
+
+    def column(self, k: int, call: int) -> int:
+        """Return where a call stands in the columns of (n, C)."""
+        return int(self.calls.first[k] + call // 2 * self.calls.width[k] + call % 2)
+
+    def will_fail(self, i: int, k: int, call: int) -> bool:
+        now, fails = self.cascade.now, self.cascade.requests.call_fails
+        if fails is not None and fails[i, self.column(k, call)]:
+            return True
+        outages = slice(self.calls.outage[k], self.calls.outage[k + 1])
+        begin, end = self.calls.from_ns[outages], self.calls.to_ns[outages]
+        since = (now - begin) % self.calls.every_ns[outages]
+        return bool(((now >= begin) & (since < end - begin)).any())
+
+    def lasts_ns(self, i: int, k: int, call: int, fails: bool) -> int:
+        requests, column = self.cascade.requests, self.column(k, call)
+        assert requests.call_ns is not None
+        if fails and requests.error_ns is not None:
+            return int(requests.error_ns[i, column])
+        return int(requests.call_ns[i, column])
+
+    def drop(self, i: int, k: int) -> int:
+        """Drop the calls that are on; return how many."""
+        cascade, on = self.cascade, self.visits[i, k].on
+        dropped = len(on)
+        for call, (started, fails) in on.items():
+            if cascade.plan.cancel[k]:
+                cascade.places[k].give_back(i)
+                cascade.out.busy_ns[i, k] += cascade.now - started
+            else:
+                cascade.out.busy_ns[i, k] += self.lasts_ns(i, k, call, fails)
+        on.clear()
+        return dropped
+
+    def attempt_fails(self, i: int, k: int, reason: int, retry_after: int = 0) -> None:
+        self.tell(k, bad=True)
+        following = self.visits[i, k].attempt + 1
+        to_retry = bool(self.calls.retry_on[k] >> reason & 1)
+        if to_retry and following < self.calls.attempts[k] and self.may_retry(k):
+            pause, column = self.cascade.requests.pause_ns, self.column(k, 2 * following - 2)
+            pause_ns = 0 if pause is None else int(pause[i, column])
+            self.cascade.due(RETRY, i, k, max(pause_ns, retry_after), following)
+        else:
+            self.end(i, k, reason)
+
+    def end(self, i: int, k: int, visit: int) -> None:
+        self.close(i, k)
+        self.cascade.fail(i, k, visit)
+
+    def close(self, i: int, k: int) -> None:
+        self.cascade.out.finish_ns[i, k] = self.cascade.now
+        del self.visits[i, k]
+
+    # What stands before a call.
+
+    def tell(self, k: int, *, bad: bool) -> None:
+        breaker = self.breakers[k]
+        if breaker is not None:
+            breaker.tell(self.cascade.now, bad)
+
+    def retry_after(self, i: int, k: int) -> int:
+        requests = self.cascade.requests
+        tokens = int(requests.prompt_tokens[i]) + int(requests.output_tokens[i, k])
+        return self.limits[k].retry_after(self.cascade.now, tokens)
+
+    def may_retry(self, k: int) -> bool:
+        """Return True where the budget has a whole retry left, and take it."""
+        if self.calls.budget[k] == UNLIMITED:
+            return True
+        if self.budget[k] < RETRY_COST:
+            return False
+        self.budget[k] -= RETRY_COST
+        return True
+
+    def count(self, name: str, i: int, k: int, more: int = 1) -> None:
+        getattr(self.cascade.out, name)[i, k] += more

@@ -1,0 +1,70 @@
+"""What can go wrong with a call, and what is done about it: retries, a breaker, a second call."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from fallwise.scenario.laws import Model, NotNegative, Positive
+from fallwise.scenario.traffic import Share
+
+__all__ = ["Breaker", "Hedge", "Outage", "Reason", "Retries"]
+
+Reason = Literal["error", "rate_limited", "timeout", "shed"]
+
+
+class Retries(Model):
+    """A visit that failed is tried again, after a pause in which it holds no server.
+
+    The pause after attempt a (from 0) is backoff_s * factor**a, at most max_backoff_s, of which the
+    share `jitter` is multiplied by a uniform random number: 1 is full jitter, 0 is none. A longer
+    Retry-After of a rate limit counts instead.
+    """
+
+    attempts: Annotated[int, Field(ge=2, le=8)]
+    """At most so many, the first one included."""
+    backoff_s: NotNegative
+    factor: Annotated[float, Field(ge=1)] = 2.0
+    max_backoff_s: Positive | None = None
+    jitter: Share = 0.0
+    on: Annotated[list[Reason], Field(min_length=1)] = ["error", "rate_limited", "timeout", "shed"]
+    """What is tried again: calls that failed, limits, timeouts of an attempt, full queues."""
+    budget: Share | None = None
+    """At most this share of the visits is tried again in the long run (and ten at once), so that
+    retries cannot multiply the load; by default there is no such limit."""
+
+
+class Outage(Model):
+    """All calls fail that start from from_s to before to_s, again every every_s if that is given.
+
+    Seconds from the start of the run.
+    """
+
+    from_s: NotNegative
+    to_s: Positive
+    every_s: Positive | None = None
+
+
+class Breaker(Model):
+    """A circuit breaker: after too many failures no call is made for a while.
+
+    It opens when failure_share of the last window_calls attempts failed (by whatever reason).
+    Then visits fail at once for open_s. After that `probes` attempts are let through: if all of
+    them succeed it closes, with the first that fails it opens again.
+    """
+
+    failure_share: Annotated[float, Field(gt=0, le=1)]
+    window_calls: Annotated[int, Field(ge=1, le=1000)]
+    open_s: Positive
+    probes: Annotated[int, Field(ge=1)] = 1
+
+
+class Hedge(Model):
+    """A second call to the same tier when the first has been in service for after_s.
+
+    Made only where a server is free and no rate limit is exceeded. The first answer counts; both
+    calls are paid.
+    """
+
+    after_s: NotNegative
