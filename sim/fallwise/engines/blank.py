@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from fallwise.tables import CALL_COUNTS, NOT_VISITED, OutcomeTable, RequestTable
+from fallwise.tables import CALL_COUNTS, CALL_TIMES, NOT_VISITED, OutcomeTable, RequestTable
 
 __all__ = ["blank"]
 
@@ -32,6 +32,7 @@ def blank(requests: RequestTable, tiers: int, rents: bool) -> OutcomeTable:
         finish_ns=wide(-1),
         busy_ns=wide(0),
         rented_ns=wide(0) if rents else None,
+        **{name: wide(0) for name in CALL_TIMES if requests.call_ns is not None},
         **{name: wide(0, np.int8) for name in CALL_COUNTS if requests.call_ns is not None},
         provenance=requests.provenance,
     )

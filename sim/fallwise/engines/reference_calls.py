@@ -57,10 +57,11 @@ def callers(cascade: Cascade, calls: Calls) -> Callable[[int, int, int, int], No
 class _Visit:
     """A visit under way. on: when the calls of this attempt that are on started, and if they fail.
 
-    It waits, is served (a call is on), or pauses between two attempts.
+    It waits or pauses between two attempts, since some time, or is served (a call is on).
     """
 
     attempt: int = 0
+    since: int = 0
     on: dict[int, tuple[int, bool]] = field(default_factory=dict)
 
 
@@ -197,7 +198,9 @@ class _Callers:
             return
         reason = WORKED_OUT if visit.on else WAITED_OUT
         if waits:
-            del self.cascade.waiting[k][i]
+            self.leave_queue(i, k)
+        elif pauses:
+            self.count_since("paused_ns", i, k)
         self.count("cut_off", i, k, self.drop(i, k))
         if call:
             self.attempt_fails(i, k, reason)
@@ -208,11 +211,12 @@ class _Callers:
 
     def on_gave_up(self, i: int, k: int) -> None:
         if i in self.cascade.waiting[k]:
-            del self.cascade.waiting[k][i]
+            self.leave_queue(i, k)
             self.tell(k, bad=True)
             self.end(i, k, ABANDONED)
 
     def on_retry(self, i: int, k: int, attempt: int) -> None:
+        self.count_since("paused_ns", i, k)
         self.visits[i, k].attempt = attempt
         self.begin(i, k)
 
@@ -232,6 +236,7 @@ class _Callers:
             self.attempt_fails(i, k, RATE_LIMITED, retry_after)
         elif self.is_free(k) or len(self.cascade.waiting[k]) < plan.queue_limit[k]:
             self.cascade.waiting[k][i] = None
+            self.visits[i, k].since = self.cascade.now
         else:
             self.attempt_fails(i, k, TURNED_AWAY)
 
@@ -240,10 +245,15 @@ class _Callers:
 
     def start_waiting(self, k: int) -> None:
         while self.is_free(k) and self.cascade.waiting[k]:
-            i, _ = self.cascade.waiting[k].popitem(last=False)
+            i = next(iter(self.cascade.waiting[k]))
+            self.leave_queue(i, k)
             call = 2 * self.visits[i, k].attempt
             self.start(i, k, call)
             self.cascade.due(HEDGE, i, k, self.calls.hedge_ns[k], call)
+
+    def leave_queue(self, i: int, k: int) -> None:
+        del self.cascade.waiting[k][i]
+        self.count_since("queued_ns", i, k)
 
     def start(self, i: int, k: int, call: int) -> None:
         cascade = self.cascade
@@ -294,6 +304,7 @@ class _Callers:
         if to_retry and following < self.calls.attempts[k] and self.may_retry(k):
             pause, column = self.cascade.requests.pause_ns, self.column(k, 2 * following - 2)
             pause_ns = 0 if pause is None else int(pause[i, column])
+            self.visits[i, k].since = self.cascade.now
             self.cascade.due(RETRY, i, k, max(pause_ns, retry_after), following)
         else:
             self.end(i, k, reason)
@@ -326,6 +337,9 @@ class _Callers:
             return False
         self.budget[k] -= RETRY_COST
         return True
+
+    def count_since(self, name: str, i: int, k: int) -> None:
+        self.count(name, i, k, self.cascade.now - self.visits[i, k].since)
 
     def count(self, name: str, i: int, k: int, more: int = 1) -> None:
         getattr(self.cascade.out, name)[i, k] += more

@@ -168,14 +168,6 @@ class Scenario(Model):
         return bool(changes or places or traffic.arrivals.kind == "profile")
 
     @property
-    def by_the_clock(self) -> bool:
-        """Return True where what happens depends on when: a start that differs is no warm-up."""
-        traffic = self.traffic
-        changes = traffic.week or traffic.surges or traffic.growth_per_month
-        hours = any(tier.hours for tier in self.tiers)
-        return bool(changes or hours or traffic.arrivals.kind == "profile")
-
-    @property
     def cheapest(self) -> int:
         """Return the index of the first tier that is no cache."""
         return 1 if self.cache and len(self.tiers) > 1 else 0

@@ -24,6 +24,7 @@ __all__ = [
     "ACCEPTED",
     "ANSWERED",
     "CALL_COUNTS",
+    "CALL_TIMES",
     "CUT_SHORT",
     "DECLINED",
     "ERRORED",
@@ -90,6 +91,8 @@ VISITS: Final = (
 
 CALL_COUNTS: Final = ("attempts", "errors", "rate_limited", "hedges", "cut_off", "outrun")
 """The columns that count what happened to the calls of a visit."""
+CALL_TIMES: Final = ("queued_ns", "paused_ns")
+"""The columns that say how long it was between them, present where CALL_COUNTS are."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,13 +113,15 @@ class OutcomeTable(Table):
     finish_ns       (n, K)  int64    when the visit ended, before its verifier looked; -1 where
                                      not visited
     busy_ns         (n, K)  int64    how long a server was held, in all
-    attempts        (n, K)  int8     optional, as all down to `outrun`, and 0 at tiers whose visits
-                                     are one call: attempts begun
+    attempts        (n, K)  int8     optional, as all down to `paused_ns`, and 0 at tiers whose
+                                     visits are one call: attempts begun
     errors          (n, K)  int8     calls that failed
     rate_limited    (n, K)  int8     attempts over a limit
     hedges          (n, K)  int8     second calls
     cut_off         (n, K)  int8     calls in service that a timeout ended
     outrun          (n, K)  int8     calls in service when the other one of a hedge answered
+    queued_ns       (n, K)  int64    how long it stood in the queue, in all its attempts
+    paused_ns       (n, K)  int64    how long it was between two attempts
     visit_cost_usd  (n, K)  float64  optional, filled by the analysis or by a live recorder
     cost_usd        (n,)    float64  optional: all visits, and the router
     correct         (n,)    float32  optional: grade of the shipped answer; 0 where none was
@@ -142,6 +147,8 @@ class OutcomeTable(Table):
     hedges: Int8s | None = column(np.int8, "nK", low=0, optional=True)
     cut_off: Int8s | None = column(np.int8, "nK", low=0, optional=True)
     outrun: Int8s | None = column(np.int8, "nK", low=0, optional=True)
+    queued_ns: Int64s | None = column(np.int64, "nK", low=0, optional=True)
+    paused_ns: Int64s | None = column(np.int64, "nK", low=0, optional=True)
     visit_cost_usd: Floats | None = column(np.float64, "nK", low=0, optional=True)
     cost_usd: Floats | None = column(np.float64, "n", low=0, optional=True)
     correct: Float32s | None = column(np.float32, "n", low=0, high=1, optional=True)
