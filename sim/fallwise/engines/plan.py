@@ -139,10 +139,3 @@ def plan(scenario: Scenario, seed: int | None = None) -> Plan:
         fallback=np.array([t.fallback for t in tiers]) if any(t.fallback for t in tiers) else None,
         calls=calls_of(tiers),
     )
-<<<<<<< HEAD
-
-
-def _ns(value_s: float | None) -> int | None:
-    return None if value_s is None else round(value_s * 1e9)
-=======
->>>>>>> parent of 7960aed (Set aside visits of several calls, whole as they are in the five commits before: their kernel takes 45 s to compile)

@@ -79,13 +79,8 @@ class Run(Model):
     """How long to look, and how much of the start is not measured.
 
     warmup `auto` cuts the start by MSER-5, unless something happens at a time of the clock (hours,
-<<<<<<< HEAD
-    surges, weeks, growth, profiles): that is no warm-up, and nothing is cut. A number cuts so many
-    requests.
-=======
     outages, surges, weeks, growth, profiles): that is no warm-up, and nothing is cut. A number cuts
     so many requests.
->>>>>>> parent of 7960aed (Set aside visits of several calls, whole as they are in the five commits before: their kernel takes 45 s to compile)
     """
 
     requests: Annotated[int, Field(ge=1, le=100_000_000_000)] = 100_000
