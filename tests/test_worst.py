@@ -8,6 +8,8 @@ from fallwise.analysis.baselines import only
 from fallwise.analysis.predict import predict
 from fallwise.analysis.worst import worst_case
 from fallwise.scenario import Scenario
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 FIXED = {"kind": "fixed", "value_s": 0.5}
 CHECK = {"catch_rate": 0.5, "false_alarm_rate": 0.1, "service": FIXED}
@@ -53,8 +55,8 @@ def test_a_tier_alone_is_bounded_by_its_own_limits_only() -> None:
 
 def test_of_two_side_by_side_the_longer_one_counts() -> None:
     pair = [
-        tier("small", timeout_s=2, answers=ANSWERS),
-        tier("other", timeout_s=3, answers=ANSWERS, agree_with="small"),
+        tier("small", timeout_s=2, service=SLOW, answers=ANSWERS),
+        tier("other", timeout_s=3, service=SLOW, answers=ANSWERS, agree_with="small"),
     ]
     case = scenario([*pair, tier("big", service=FIXED)])
     # big has no queue, and its time is always the same: no timeout is needed for a bound.
@@ -67,7 +69,7 @@ def test_a_request_that_must_stay_local_can_have_the_longer_way() -> None:
         tier(
             "small", timeout_s=1, local=True, on_failure="give_up", threshold=0.5, answers=ANSWERS
         ),
-        tier("big", timeout_s=2, on_failure="give_up"),
+        tier("big", timeout_s=2, service=SLOW, on_failure="give_up"),
         tier("people", kind="human", agents=1, timeout_s=10, local=True, service=SLOW),
     ]
     segments = [{"name": "free", "share": 0.5}]
@@ -77,3 +79,162 @@ def test_a_request_that_must_stay_local_can_have_the_longer_way() -> None:
     assert worst_case(free, {0})["seconds"] == 3
     both = scenario(tiers, traffic={"arrivals": arrivals, "segments": [*segments, other]})
     assert worst_case(both, {0})["seconds"] == 11
+
+
+def seconds(**keys: Any) -> Any:
+    """Return the bound of one hosted model without limit that answers in a second."""
+    return worst_case(scenario([tier("big", **keys)]), {0})["seconds"]
+
+
+THREE = {"attempts": 3, "backoff_s": 0.4, "factor": 2.0, "jitter": 0.5}
+
+
+def test_attempts_and_the_pauses_between_them_add_up() -> None:
+    # Two calls fail after a second each, with pauses of at most 0.4 s and 0.8 s, the third answers.
+    assert seconds(error_rate=0.2, retries=THREE) == pytest.approx(3 + 0.4 + 0.8)
+    assert seconds(error_rate=0.2, retries=THREE | {"max_backoff_s": 0.5}) == pytest.approx(3.9)
+    assert seconds(
+        error_rate=0.2, retries=THREE, error_after={"kind": "fixed", "value_s": 0.1}
+    ) == (pytest.approx(0.1 + 0.4 + 0.1 + 0.8 + 1))
+    # The limit of an attempt holds for each of them, that of the visit for all.
+    assert seconds(error_rate=0.2, retries=THREE, attempt_timeout_s=0.5) == pytest.approx(2.7)
+    assert seconds(error_rate=0.2, retries=THREE, timeout_s=2.5) == 2.5
+    # Nothing fails, or what fails is not tried again.
+    assert seconds(retries=THREE) == 1
+    assert seconds(error_rate=0.2, retries=THREE | {"on": ["timeout"]}) == 1
+    assert seconds(error_rate=0.2, timeout_s=7) == 1
+
+
+def test_an_attempt_has_a_bound_where_its_queue_has_none() -> None:
+    keys: dict[str, Any] = {"concurrency": 1, "retries": THREE | {"on": ["timeout"]}}
+    assert seconds(**keys) is None
+    assert seconds(**keys, attempt_timeout_s=3) == pytest.approx(3 * 3 + 1.2)
+
+
+def test_a_second_call_may_begin_late_and_then_takes_its_time() -> None:
+    assert seconds(hedge={"after_s": 0.7}) == 1
+    # The first call fails after a second, the second one, begun at 0.7 s, answers at 1.7 s.
+    assert seconds(hedge={"after_s": 0.7}, error_rate=0.1) == pytest.approx(1.7)
+    assert seconds(hedge={"after_s": 2}, error_rate=0.1) == 1
+    assert seconds(hedge={"after_s": 0.7}, error_rate=0.1, retries=THREE) == pytest.approx(
+        3 * 1.7 + 1.2
+    )
+
+
+def test_a_rate_limit_makes_wait_as_long_as_one_request_takes_to_flow_in() -> None:
+    # 20 a minute: 3 s each. What is over the limit fails at once, then pauses 3 s.
+    twenty: dict[str, Any] = {"requests_per_minute": 20, "burst_s": 0}
+    assert seconds(**twenty) == 1
+    assert seconds(**twenty, retries=THREE) == pytest.approx(3 + 3 + 1)
+    assert seconds(**twenty, retries=THREE | {"backoff_s": 4}) == pytest.approx(4 + 8 + 1)
+    # An error takes longer than a limit where the pauses are long anyway.
+    assert seconds(**twenty, error_rate=0.1, retries=THREE | {"backoff_s": 2.5}) == pytest.approx(
+        (1 + 2.5) + (1 + 5) + 1
+    )
+
+
+def test_a_limit_of_tokens_has_a_bound_where_tokens_have_one() -> None:
+    limited = tier("big", tokens_per_minute=600, burst_s=0, retries=THREE)
+
+    def found(output_tokens: dict[str, Any], **keys: Any) -> dict[str, Any]:
+        segment = {
+            "prompt_tokens": {"kind": "fixed", "tokens": 30},
+            "output_tokens": output_tokens,
+        }
+        arrivals = {"kind": "poisson", "rate_rps": 1.0}
+        traffic = {"arrivals": arrivals, "segments": [segment]}
+        return worst_case(scenario([limited | keys], traffic=traffic), {0})
+
+    # 30 + 2 * 10 tokens of 10 a second.
+    fixed = {"kind": "fixed", "tokens": 10}
+    assert found(fixed, output_token_factor=2)["seconds"] == pytest.approx(5 + 5 + 1)
+    endless = {"kind": "lognormal", "p50_tokens": 10, "p99_tokens": 90}
+    assert "Retry-After" in found(endless)["unbounded"][0]
+    assert found(endless, timeout_s=9)["seconds"] == 9
+
+
+def test_fallbacks_are_on_the_way_of_what_failed_and_of_nothing_else() -> None:
+    def found(*tiers: dict[str, Any]) -> Any:
+        return worst_case(scenario(list(tiers)), {0})["seconds"]
+
+    main = tier("main", error_rate=0.1)
+    spare = tier("spare", service={"kind": "fixed", "value_s": 4.0}, fallback=True)
+    last = tier("last", service={"kind": "fixed", "value_s": 16.0})
+    assert found(main, spare) == 1 + 4
+    # The spare one cannot fail and accepts all; without it the last one is next.
+    assert found(main, spare, last) == 1 + 4
+    assert found(main, spare | {"error_rate": 0.1}, last) == 1 + 4 + 16
+    # What is declined passes by the fallback.
+    calm = tier("main", threshold=0.5, answers=ANSWERS)
+    assert found(calm, spare, last) == 1 + 16
+    assert found(calm | {"error_rate": 0.1}, spare | {"threshold": 0.5}, last) == 1 + 4 + 16
+    assert found(main | {"on_failure": "give_up"}, spare, last) == 1
+
+
+TIMES = st.sampled_from([0.25, 0.5, 1.0, 2.0])
+PERHAPS = st.none() | TIMES
+LAWS = st.lists(TIMES, min_size=1, max_size=3).map(lambda x: {"kind": "empirical", "values_s": x})
+
+
+@st.composite
+def cascades(draw: st.DrawFn) -> Scenario:
+    """Draw up to four hosted models whose calls last and fail in all ways that have a bound."""
+    tiers = []
+    for k in range(draw(st.integers(1, 4))):
+        queue = {"concurrency": draw(st.integers(1, 3)), "queue_limit": draw(st.integers(0, 3))}
+        attempts, backoff_s = draw(st.integers(2, 4)), draw(st.just(0.0) | TIMES)
+        keys: dict[str, Any] = {
+            "service": draw(LAWS),
+            "timeout_s": draw(PERHAPS),
+            "attempt_timeout_s": draw(PERHAPS),
+            "requests_per_minute": draw(st.sampled_from([None, 30, 90])),
+            "tokens_per_minute": draw(st.sampled_from([None, 900])),
+            "burst_s": draw(st.sampled_from([0.0, 1.0, 5.0])),
+            "error_rate": draw(st.sampled_from([None, 0.3, 0.8])),
+            "hedge": draw(PERHAPS.map(lambda s: s and {"after_s": s})),
+            "retries": draw(
+                st.none() | st.just({"attempts": attempts, "backoff_s": backoff_s, "jitter": 0.2})
+            ),
+            "fallback": k > 0 and draw(st.booleans()),
+            "on_failure": draw(st.sampled_from(["escalate", "escalate", "give_up"])),
+            **(queue if draw(st.booleans()) else {}),
+        }
+        if keys["error_rate"]:
+            keys["error_after"] = draw(st.none() | LAWS)
+        tiers.append(tier(f"t{k}", **{name: x for name, x in keys.items() if x is not None}))
+        if draw(st.booleans()):
+            tiers[-1] |= {"threshold": 0.7, "answers": ANSWERS}
+    tiers[-1].pop("threshold", None)
+    segment = {
+        "prompt_tokens": {"kind": "fixed", "tokens": 20},
+        "output_tokens": {"kind": "fixed", "tokens": 10},
+    }
+    arrivals = {"kind": "poisson", "rate_rps": draw(st.sampled_from([0.5, 2.0, 8.0]))}
+    return scenario(tiers, traffic={"arrivals": arrivals, "segments": [segment]})
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(cascades(), st.integers(0, 2**20))
+def test_no_request_of_any_world_takes_longer_than_its_bound(case: Scenario, seed: int) -> None:
+    bound = worst_case(case, {0})["seconds"]
+    longest = predict(case, seed, 150, "reference").outcomes.sojourn_s.max()
+    assert bound is None or longest <= bound + 1e-6
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"error_rate": 0.5, "retries": THREE | {"jitter": 0}},
+        {"error_rate": 0.5, "hedge": {"after_s": 0.7}},
+        {"concurrency": 1, "attempt_timeout_s": 1.5, "retries": THREE | {"jitter": 0}},
+        {"error_rate": 0.5, "attempt_timeout_s": 0.5, "retries": THREE, "timeout_s": 1.0},
+    ],
+)
+def test_the_bound_is_reached(keys: dict[str, Any]) -> None:
+    case = scenario(
+        [tier("big", **keys), tier("spare", fallback=True)],
+        traffic={"arrivals": {"kind": "poisson", "rate_rps": 2.0}},
+    )
+    bound = worst_case(case, {0})["seconds"]
+    longest = predict(case, 3, 3000, "reference").outcomes.sojourn_s.max()
+    assert longest == pytest.approx(bound, rel=0.01)
