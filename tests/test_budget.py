@@ -8,8 +8,13 @@ import pytest
 from analysis_cascades import by_hand, run, scenario, tier
 from fallwise.analysis.budget import PARTS, budget, stretches
 from fallwise.analysis.predict import Prediction, predict
+from fallwise.analysis.summary import summarise
+from fallwise.analysis.tally import tally
 
 FIXED = {"kind": "fixed", "value_s": 0.25}
+RETRIED: dict[str, Any] = {"error_rate": 0.3, "retries": {"attempts": 3, "backoff_s": 0.4}}
+TWICE = {"attempts": 2, "backoff_s": 2.0}
+SECOND = 1_000_000_000
 CACHE = {"name": "cache", "kind": "cache", "capacity": 9, "lookup_s": 0.1, "filled_by": ["small"]}
 
 
@@ -23,7 +28,7 @@ def everything() -> Prediction:
             CACHE,
             tier("small", service=slow, concurrency=2, timeout_s=2, answers=answers),
             tier("other", service=slow, concurrency=2, answers=answers, agree_with="small"),
-            tier("third", service=slow, concurrency=1, queue_limit=1, verifier=check),
+            tier("third", service=slow, concurrency=1, queue_limit=1, verifier=check, **RETRIED),
             tier("big", service=slow, verifier=check),
         ],
         router={
@@ -62,7 +67,7 @@ def test_the_means_add_up_to_the_mean_time_in_every_row() -> None:
     for row in found:
         parts = sum(row[f"{part}_s_mean"]["value"] for part in PARTS)
         assert parts == pytest.approx(row["sojourn_s_mean"]["value"], rel=1e-12)
-        for part in ("queue", "unused", "service", "verifier", "cache"):
+        for part in ("queue", "unused", "service", "retry_pauses", "verifier", "cache"):
             own = sum(t.get(f"{part}_s_mean", {"value": 0.0})["value"] for t in row["tiers"])
             assert own == pytest.approx(row[f"{part}_s_mean"]["value"], rel=1e-12)
     slow = np.sort(prediction.outcomes.sojourn_s[100:])[-40:]
@@ -101,3 +106,31 @@ def test_several_runs_are_one_budget() -> None:
     assert row["requests"] == 870
     one = replace(prediction, further=())
     assert budget(one, [0])[0]["requests"] == 300
+
+
+def test_a_visit_of_several_calls_by_hand() -> None:
+    """One server, two calls of a second each; both requests come at 0, and their first calls fail.
+
+    The first is served until 1 s, pauses for 2 s until 3 s, and is served until 4 s. The second one
+    waits until 1 s, is served until 2 s, pauses until 4 s and is served, without a wait, until 5 s.
+    """
+    case = scenario([tier("one", concurrency=1, error_rate=0.5, retries=TWICE)])
+    requests = by_hand(
+        [0, 0],
+        [[1], [1]],
+        call_ns=SECOND * np.ones((2, 2), np.int64),
+        call_fails=[[True, False], [True, False]],
+        pause_ns=2 * SECOND * np.ones((2, 2), np.int64),
+    )
+    prediction = run(case, requests)
+    parts = {part: ns.tolist() for part, _, ns in stretches(case, prediction.outcomes)}
+    assert parts.pop("queue") == [0, SECOND]
+    assert parts.pop("retry_pauses") == [2 * SECOND, 2 * SECOND]
+    assert parts.pop("service") == [2 * SECOND, 2 * SECOND]
+    assert not any(any(ns) for ns in parts.values())
+    assert prediction.outcomes.wait_s.tolist() == [[0.0], [1.0]]
+    (row,) = summarise(prediction, baselines=False)["tiers"]
+    assert row["wait_s_mean"]["value"] == 0.5
+    assert row["service_s_mean"]["value"] == 2.0
+    # Four seconds of work; the rate is counted until the last arrival, at 0.
+    assert tally(case, prediction.requests, prediction.outcomes)["tier0.work_s"] == 4 * SECOND

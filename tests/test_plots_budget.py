@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 from fallwise.plots.budget import latency_budget
 
-PARTS = ("cache", "router", "queue", "unused", "service", "verifier")
+PARTS = ("cache", "router", "queue", "unused", "service", "retry_pauses", "verifier")
 
 
 def row(of: str, **seconds: float) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from fallwise.tables import ACCEPTED, NOT_VISITED, Bools, Floats, Int64s, Outcom
 
 __all__ = ["PARTS", "Stretch", "budget", "stretches"]
 
-PARTS: Final = ("cache", "router", "queue", "unused", "service", "verifier")
+PARTS: Final = ("cache", "router", "queue", "unused", "service", "retry_pauses", "verifier")
 """What a request's time goes to."""
 
 TAILS: Final = {"sojourn_s_p95": 0.95, "sojourn_s_p99": 0.99}
@@ -35,7 +35,9 @@ def stretches(scenario: Scenario, outcomes: OutcomeTable) -> Iterator[Stretch]:
 
     queue is the time before a server took the request, service the time that one was held for an
     answer that was shipped, unused for one that was declined or cut off; verifier is the time until
-    the answer was judged. Of two tiers side by side the one that finished later counts, and
+    the answer was judged. Of a visit of several calls queue is the time in it, again and again,
+    retry_pauses are those between two attempts, and the attempts that failed are service (or
+    unused) like the last one. Of two tiers side by side the one that finished later counts, and
     verifier is the wait for the pair.
     """
     at = outcomes.arrival_ns
@@ -45,18 +47,20 @@ def stretches(scenario: Scenario, outcomes: OutcomeTable) -> Iterator[Stretch]:
         mine = there[:, k]
         if not mine.any():
             continue
-        enter, start, finish = (
-            column[:, k] for column in (outcomes.enter_ns, outcomes.start_ns, outcomes.finish_ns)
-        )
+        enter, finish = outcomes.enter_ns[:, k], outcomes.finish_ns[:, k]
         yield from _before(np.where(mine, enter - at, 0), last)
         if tier.kind == "cache":
             yield Stretch("cache", k, np.where(mine, finish - enter, 0))
         else:
-            served = np.where(start >= 0, start, finish)
-            yield Stretch("queue", k, np.where(mine, served - enter, 0))
+            waited, served = outcomes.waited_ns(k), finish - enter - outcomes.waited_ns(k)
+            yield Stretch("queue", k, np.where(mine, waited, 0))
+            if tier.calls and outcomes.paused_ns is not None:
+                paused = outcomes.paused_ns[:, k]
+                yield Stretch("retry_pauses", k, np.where(mine, paused, 0))
+                served -= paused
             shipped = outcomes.visit[:, k] == ACCEPTED
-            yield Stretch("unused", k, np.where(mine & ~shipped, finish - served, 0))
-            yield Stretch("service", k, np.where(mine & shipped, finish - served, 0))
+            yield Stretch("unused", k, np.where(mine & ~shipped, served, 0))
+            yield Stretch("service", k, np.where(mine & shipped, served, 0))
             last = np.where(mine, k, last)
         at = np.where(mine, finish, at)
     yield from _before(outcomes.end_ns - at, last)

@@ -90,7 +90,7 @@ def _overload(sample: Sample) -> Iterator[str]:
 
 
 def _bounded(tier: Tier) -> bool:
-    limits = (tier.timeout_s, tier.queue_limit, tier.patience)
+    limits = (tier.timeout_s, tier.attempt_timeout_s, tier.queue_limit, tier.patience)
     return any(limit is not None for limit in limits)
 
 

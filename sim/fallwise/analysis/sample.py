@@ -236,8 +236,10 @@ def enough(count: int, q: float) -> bool:
 
 
 def waited_ns(outcomes: OutcomeTable, k: int) -> Int64s:
-    """Return how long each visit of tier k waited: to its start, or to its end without one."""
+    """Return how long each visit of tier k waited: outcomes.waited_ns, without the other rows."""
     visited = outcomes.visit[:, k] != NOT_VISITED
+    if outcomes.queued_ns is not None:
+        return outcomes.waited_ns(k).compress(visited)
     enter, start, finish = (
         x[:, k] for x in (outcomes.enter_ns, outcomes.start_ns, outcomes.finish_ns)
     )

@@ -19,7 +19,8 @@ means are of all requests after the warm-up, unless a line below says otherwise.
     risk                  wrong answers that had passed every check: analysis/risk.py
     tiers: visit_share, hit_share     visits, shipped answers
            cost_usd_mean              a request, rent included: tiers and router add up to the total
-           visit_cost_usd_mean, wait_s_*, service_s_mean     a visit; service of those served
+           visit_cost_usd_mean, wait_s_*, service_s_mean     a visit; service of those served,
+                                      without the pauses before retries
            utilisation                servers held / servers, by the clock; None without limit.
                                       Where servers come and go, of those that were there
            replicas_mean, agents_mean   rented on average, where they come and go; else None

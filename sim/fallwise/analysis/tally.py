@@ -49,6 +49,7 @@ __all__ = [
     "rows",
     "steps",
     "tally",
+    "work_ns",
 ]
 
 Tally = dict[str, int]
@@ -141,7 +142,7 @@ def _stretch(scenario: Scenario, requests: RequestTable, outcomes: OutcomeTable)
             there = outcomes.visit[:, k] != NOT_VISITED
             sums[f"tier{k}.work_s"] = exact_sum(_whole(work_s[there], "_s"))
         if outcomes.attempts is not None and scenario.tiers[k].calls:
-            sums |= {f"tier{k}.{name}": x for name, x in _calls(requests, outcomes, k).items()}
+            sums |= {f"tier{k}.{name}": x for name, x in _calls(outcomes, k).items()}
         if outcomes.rented_ns is not None:
             sums[f"tier{k}.rented_s"] = exact_sum(outcomes.rented_ns[:, k])
         if scenario.tiers[k].failures is not None:
@@ -239,7 +240,7 @@ def _tier(requests: RequestTable, outcomes: OutcomeTable, grade: Int32s, k: int)
         "wait_s": stay - service,
         "service_s": service,
         "busy_s": exact_sum(outcomes.busy_ns[:, k]),
-        "work_s": exact_sum(requests.service_ns[:, k] * there),
+        "work_s": exact_sum(work_ns(requests, outcomes, k)),
         "cost_usd": exact_sum(_whole(outcomes.visit_cost_usd[:, k], "_usd")),
         "correct": exact_sum(grade * hit),
         "wrong": _count(wrong),
@@ -251,24 +252,41 @@ def _tier(requests: RequestTable, outcomes: OutcomeTable, grade: Int32s, k: int)
     }
 
 
-def _calls(requests: RequestTable, outcomes: OutcomeTable, k: int) -> Tally:
+def work_ns(requests: RequestTable, outcomes: OutcomeTable, k: int) -> Int64s:
+    """Return (n,) how much work came to tier k: of each visit the time of its call, served or not.
+
+    Of a visit of several calls the time that they held servers, and that of one call where it found
+    no server at all: it waited in vain or was turned away.
+    """
+    visit = outcomes.visit[:, k]
+    one: Int64s = requests.service_ns[:, k] * (visit != NOT_VISITED)
+    if outcomes.attempts is None:
+        return one
+    idle = outcomes.start_ns[:, k] < 0
+    called = (outcomes.attempts[:, k] > 0) | (visit == CUT_SHORT)
+    in_vain = idle & np.isin(visit, (WAITED_OUT, ABANDONED, TURNED_AWAY))
+    return np.where(called & ~in_vain, outcomes.busy_ns[:, k], one)
+
+
+def _calls(outcomes: OutcomeTable, k: int) -> Tally:
     """Return the sums over visits of several calls.
 
-    Work is the time that the calls held servers, at least that of one call. Waiting is that before
-    the first call; the visit's own time has the rest, pauses between attempts included.
+    Service is the time in which calls were under way: without the queue and without the pauses.
     """
     assert outcomes.attempts is not None and outcomes.errors is not None
     assert outcomes.rate_limited is not None and outcomes.hedges is not None
-    visit, busy = outcomes.visit[:, k], outcomes.busy_ns[:, k]
+    assert outcomes.paused_ns is not None
     attempts = outcomes.attempts[:, k].astype(np.int64)
+    waited, stay = outcomes.waited_ns(k), outcomes.finish_ns[:, k] - outcomes.enter_ns[:, k]
     return {
-        "work_s": exact_sum(np.maximum(requests.service_ns[:, k], busy) * (visit != NOT_VISITED)),
+        "wait_s": exact_sum(waited),
+        "service_s": exact_sum(stay - waited - outcomes.paused_ns[:, k]),
         "attempts": exact_sum(attempts),
         "retries": exact_sum(np.maximum(attempts - 1, 0)),
         "errors": exact_sum(outcomes.errors[:, k].astype(np.int64)),
         "rate_limited": exact_sum(outcomes.rate_limited[:, k].astype(np.int64)),
         "hedges": exact_sum(outcomes.hedges[:, k].astype(np.int64)),
-        "cut_short": _count(visit == CUT_SHORT),
+        "cut_short": _count(outcomes.visit[:, k] == CUT_SHORT),
     }
 
 

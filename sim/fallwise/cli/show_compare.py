@@ -12,7 +12,8 @@ Json = dict[str, Any]
 
 OF = {"all": "all", "sojourn_s_p95": "slowest 5 %", "sojourn_s_p99": "slowest 1 %"}
 PARTS = {"queue": "queue", "unused": "not used", "service": "shipped"} | {
-    part: part for part in ("verifier", "router", "cache")
+    "retry_pauses": "pauses",
+    **{part: part for part in ("verifier", "router", "cache")},
 }
 MOST_PATHS = 4
 

@@ -20,7 +20,7 @@ from fallwise.analysis.money import rent_usd
 from fallwise.analysis.predict import Prediction
 from fallwise.analysis.sample import Json, enough, held_ns, warmup
 from fallwise.analysis.settle import settle
-from fallwise.analysis.tally import escalated
+from fallwise.analysis.tally import escalated, work_ns
 from fallwise.engines import plan, simulate
 from fallwise.planning.again import again, unlimited
 from fallwise.planning.breakeven import side_of
@@ -177,7 +177,7 @@ class Thresholds:
         columns = [self.each, _column(outcomes, "cost_usd", self.free_runs)]
         for k in range(len(scenario.tiers)):
             rows = [
-                run.requests.service_ns[run.cut :, k] * (x.visit[run.cut :, k] != NOT_VISITED)
+                work_ns(run.requests, x, k)[run.cut :]
                 for run, x in zip(self.free_runs, outcomes, strict=True)
             ]
             columns.append(np.concatenate(rows) / 1e9)

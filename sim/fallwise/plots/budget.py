@@ -18,9 +18,10 @@ PARTS: Final = {
     "queue": "queue",
     "unused": "answers not used",
     "service": "answers shipped",
+    "retry_pauses": "pauses before retries",
     "verifier": "verifier",
 }
-HATCHES: Final = ("", "....", "////", "", "\\\\\\\\", "xx")
+HATCHES: Final = ("", "....", "////", "", "\\\\\\\\", "++", "xx")
 OF: Final = {
     "all": "all requests",
     "sojourn_s_p95": "the slowest 5 %",

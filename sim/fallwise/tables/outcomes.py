@@ -184,9 +184,19 @@ class OutcomeTable(Table):
 
     @cached_property
     def wait_s(self) -> Floats:
-        """(n, K) seconds in tier k's queue: to the start, or to the end of a visit without one."""
-        until = np.where(self.start_ns >= 0, self.start_ns, self.finish_ns)
-        return seconds(until - self.enter_ns)
+        """(n, K) seconds in tier k's queue."""
+        return seconds(np.stack([self.waited_ns(k) for k in range(self.tiers)], axis=1))
+
+    def waited_ns(self, k: int) -> Int64s:
+        """(n,) time in tier k's queue: to the start, or to the end of a visit without one.
+
+        Where a visit made several attempts, in all of them. 0 where the tier was not visited.
+        """
+        start, finish = self.start_ns[:, k], self.finish_ns[:, k]
+        waited: Int64s = np.where(start >= 0, start, finish) - self.enter_ns[:, k]
+        if self.attempts is None or self.queued_ns is None:
+            return waited
+        return np.where(self.attempts[:, k] > 0, self.queued_ns[:, k], waited)
 
     @cached_property
     def path(self) -> Int64s:
