@@ -143,7 +143,7 @@ def test_paths_are_those_of_one_scenario(folder: Path) -> None:
     drawn = folder / "results" / "asked-compare" / "figures"
     table = (drawn.parent / "differences.csv").read_text().splitlines()
     assert table[0].startswith("a,b,cost_usd_mean,cost_usd_mean_low,cost_usd_mean_high")
-    names = ["sequence with tight timeout", "router", "frontier-only"]
+    names = ["sequence with tight timeout", "hedged", "router", "frontier-only"]
     assert [row.partition(",")[0] for row in table[1:]] == names
     assert (drawn / "latency-budget.png").stat().st_size > 10_000
 

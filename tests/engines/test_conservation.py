@@ -39,6 +39,14 @@ def has_replicas(world: World, k: int) -> bool:
     return world.plan.fleet is not None and k in world.plan.fleet.tier
 
 
+def is_simple(world: World, out: OutcomeTable, k: int) -> bool:
+    """Return True where each visit to tier k held one server once: the laws of one call hold."""
+    if world.plan.calls is None or not world.plan.calls.several[k]:
+        return True
+    assert out.attempts is not None and out.hedges is not None
+    return bool((out.attempts[:, k] <= 1).all() and not out.hedges[:, k].any())
+
+
 def in_steps(world: World, k: int) -> bool:
     fleet = world.plan.fleet
     return fleet is not None and bool(fleet.step_ns[fleet.tier == k].any())
@@ -53,8 +61,13 @@ def at_work(out: OutcomeTable, k: int, instants: Int64s) -> Int64s:
 
 
 def queueing(out: OutcomeTable, k: int) -> tuple[Int64s, Int64s]:
-    """Return from when until when each visit to tier k waited; nothing for who was turned away."""
+    """Return from when until when each visit to tier k waited that made one attempt at most.
+
+    Nothing for who was turned away.
+    """
     entered = (out.visit[:, k] != NOT_VISITED) & (out.visit[:, k] != TURNED_AWAY)
+    if out.attempts is not None:
+        entered &= out.attempts[:, k] <= 1
     begin, start, finish = (c[entered, k] for c in (out.enter_ns, out.start_ns, out.finish_ns))
     return begin, np.where(start >= 0, start, finish)
 
@@ -89,10 +102,11 @@ def test_never_more_in_service_than_servers_and_never_more_waiting_than_allowed(
     out = simulate(*world)
     for k in places_of(world):
         times = instants(out, k)
-        if world.plan.hours is None and world.plan.fleet is None:
-            assert (at_work(out, k, times) <= world.plan.servers[k]).all()
-        starts = np.unique(out.start_ns[out.start_ns[:, k] >= 0, k])
-        assert (at_work(out, k, starts) <= servers_at(world.plan, k, starts)).all()
+        if is_simple(world, out, k):
+            if world.plan.hours is None and world.plan.fleet is None:
+                assert (at_work(out, k, times) <= world.plan.servers[k]).all()
+            starts = np.unique(out.start_ns[out.start_ns[:, k] >= 0, k])
+            assert (at_work(out, k, starts) <= servers_at(world.plan, k, starts)).all()
         begin, end = queueing(out, k)
         waiting = ((begin <= times[:, None]) & (times[:, None] < end)).sum(axis=1)
         assert (waiting <= world.plan.queue_limit[k]).all()
@@ -107,8 +121,8 @@ def test_nobody_waits_while_a_server_is_free(world: World) -> None:
         begin, end = queueing(out, k)
         somebody = ((begin <= times[:, None]) & (times[:, None] < end)).any(axis=1)
         times = times[somebody]
-        if has_replicas(world, k):  # They come and go at times that no column says.
-            continue
+        if has_replicas(world, k) or not is_simple(world, out, k):
+            continue  # Replicas and further calls come and go at times that no column says.
         assert (at_work(out, k, times) >= servers_at(world.plan, k, times)).all()
 
 
@@ -117,7 +131,10 @@ def test_nobody_waits_while_a_server_is_free(world: World) -> None:
 def test_first_come_first_served(world: World) -> None:
     out = simulate(*world)
     for k in places_of(world):
-        started = np.flatnonzero(out.start_ns[:, k] >= 0)
+        served = out.start_ns[:, k] >= 0
+        if out.attempts is not None:
+            served &= out.attempts[:, k] <= 1  # Who tries again stands at the end of the queue.
+        started = np.flatnonzero(served)
         order = started[np.argsort(out.enter_ns[started, k], kind="stable")]
         assert (np.diff(out.start_ns[order, k]) >= 0).all()
 
@@ -127,6 +144,10 @@ def test_first_come_first_served(world: World) -> None:
 def test_a_server_is_held_for_the_work_or_until_the_cancel(world: World) -> None:
     out, plan = simulate(*world), world.plan
     for k in places_of(world):
+        visited = out.visit[:, k] != NOT_VISITED
+        assert ((out.finish_ns - out.enter_ns)[visited, k] <= plan.timeout_ns[k]).all()
+        if plan.calls is not None and plan.calls.several[k]:
+            continue  # tests/engines/test_conservation_calls.py
         started = out.start_ns[:, k] >= 0
         work = world.requests.service_ns[:, k]
         cancelled = (out.visit[:, k] == WORKED_OUT) & plan.cancel[k]
@@ -137,8 +158,6 @@ def test_a_server_is_held_for_the_work_or_until_the_cancel(world: World) -> None
         assert (out.busy_ns[:, k] == np.where(started, held, 0)).all()
         done = started & ~np.isin(out.visit[:, k], (WORKED_OUT, ERRORED))
         assert (out.finish_ns[done, k] == (out.start_ns[:, k] + work)[done]).all()
-        visited = out.visit[:, k] != NOT_VISITED
-        assert ((out.finish_ns - out.enter_ns)[visited, k] <= plan.timeout_ns[k]).all()
         late = np.isin(out.visit[:, k], (WAITED_OUT, WORKED_OUT))
         assert ((out.finish_ns - out.enter_ns)[late, k] == plan.timeout_ns[k]).all()
 
@@ -159,6 +178,9 @@ def test_visits_go_in_tier_order_and_keep_to_local_tiers(world: World) -> None:
             else:
                 assert out.finish_ns[i, k] <= out.enter_ns[i, following]
                 assert out.visit[i, k] != ACCEPTED
+            if plan.fallback is not None and plan.fallback[following]:
+                assert plan.role[k] != CACHE
+                assert out.visit[i, k] not in (DECLINED, MISSED)
         for k in tiers:
             partner = k + 1 if k + 1 < out.tiers and plan.paired[k + 1] else None
             assert partner is None or partner in tiers
@@ -177,7 +199,10 @@ def test_a_cache_hit_is_an_answer_of_the_same_question_that_was_there(world: Wor
     age = out.enter_ns[hits, 0] - out.end_ns[filler]
     assert ((age >= 0) & (age < plan.ttl_ns)).all()
     own = (out.status == ANSWERED) & (out.answer_of == out.request)
-    assert (out.answer_tier[own] == out.hit_tier[own]).all()
+    warm = own & (out.hit_tier == 0) & (plan.role[0] == CACHE)
+    assert np.isin(key[warm], plan.warm).all()
+    assert plan.fills[out.answer_tier[warm]].all()
+    assert (out.answer_tier[own & ~warm] == out.hit_tier[own & ~warm]).all()
 
 
 def alone(world: World) -> World:
@@ -203,18 +228,39 @@ def test_everything_goes_on_when_nothing_is_accepted(world: World) -> None:
     out = simulate(*deciding(world, False))
     assert not (out.status == ANSWERED).any()
     assert not (out.visit == ACCEPTED).any()
-    # Whoever stopped before the last tier may go no further, or gave up at a failure.
+    # Whoever stopped before the last tier may go no further, or gave up at a failure; who did not
+    # fail goes to no fallback.
+    fallback = np.zeros(out.tiers, np.bool_) if world.plan.fallback is None else world.plan.fallback
     for i in np.flatnonzero((out.visit[:, -1] == NOT_VISITED) & (out.status != REFUSED)):
+        last_visit = int(np.flatnonzero(out.visit[i])[-1])
+        if fallback[last_visit + 1 :].all() and out.visit[i, last_visit] in (DECLINED, MISSED):
+            continue
         last = int(np.flatnonzero(out.visit[i])[-1])
         gave_up = [k for k in (last - 1, last) if k >= 0 and world.plan.give_up[k]]
         assert any(out.visit[i, k] not in (DECLINED, MISSED, NOT_VISITED) for k in gave_up)
+
+
+def unhindered_ns(world: World, k: int) -> Int64s:
+    """Return (n,) how long tier k takes where no call fails; the sooner one of a hedge counts."""
+    calls, call_ns = world.plan.calls, world.requests.call_ns
+    if calls is None or not calls.several[k]:
+        return world.requests.service_ns[:, k]
+    assert call_ns is not None
+    first_ns = call_ns[:, calls.first[k]]
+    if calls.hedge_ns[k] == UNLIMITED:
+        return first_ns
+    second_ns: Int64s = calls.hedge_ns[k] + call_ns[:, calls.first[k] + 1]
+    return np.minimum(first_ns, second_ns)
 
 
 def expected_sojourn(world: World, visited: Bools) -> Int64s:
     """Return look-up + router + service and verifier of each step; of a pair the slower one."""
     requests, plan = world.requests, world.plan
     looking = 0 if requests.verifier_ns is None else requests.verifier_ns
-    each = (requests.service_ns + world.decisions.verify * looking) * visited
+    work_ns = requests.service_ns.copy()
+    for k in places_of(world):
+        work_ns[:, k] = unhindered_ns(world, k)
+    each = (work_ns + world.decisions.verify * looking) * visited
     cache = plan.role[0] == CACHE
     if cache:
         each[:, 0] = requests.service_ns[:, 0] * visited[:, 0]
@@ -232,8 +278,16 @@ def expected_sojourn(world: World, visited: Bools) -> Int64s:
 def test_without_limits_nobody_waits_and_times_add_up(world: World) -> None:
     tiers = len(world.plan.role)
     endless = np.full(tiers, UNLIMITED)
-    plan = replace(world.plan, servers=endless, timeout_ns=endless, hours=None, fleet=None)
-    free = world._replace(plan=plan)
+    calls = world.plan.calls
+    if calls is not None:
+        never = {f"{name}_per_minute": endless for name in ("requests", "tokens")}
+        calls = calls._replace(
+            attempt_timeout_ns=endless, outage=np.zeros(tiers + 1, np.int64), **never
+        )
+    plan = replace(
+        world.plan, servers=endless, timeout_ns=endless, hours=None, fleet=None, calls=calls
+    )
+    free = World(plan, replace(world.requests, call_fails=None), world.decisions)
     out = simulate(*free)
     assert (out.wait_s == 0).all()
     assert np.isin(out.visit, (NOT_VISITED, ACCEPTED, DECLINED, MISSED)).all()

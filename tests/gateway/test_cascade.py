@@ -10,11 +10,15 @@ from fallwise.analysis.settle import settle
 from fallwise.draw import draw
 from fallwise.engines.engine import simulate
 from fallwise.engines.plan import plan
+from fallwise.errors import ScenarioError
+from fallwise.gateway.tiers import check_live, with_upstream
 from fallwise.policies import decide
 from fallwise.scenario import Scenario, parse
 from fallwise.tables import (
+    CUT_SHORT,
     ERRORED,
     FAILED,
+    RATE_LIMITED,
     REFUSED,
     STATUSES,
     VISITS,
@@ -152,5 +156,39 @@ def test_the_worlds_hold_all_that_can_happen() -> None:
         outcomes = simulate(plan(scenario), requests, decide(scenario, requests), "reference")
         visits |= set(np.unique(outcomes.visit).tolist())
         statuses |= set(np.unique(outcomes.status).tolist())
-    assert visits == set(range(len(VISITS))) - {ERRORED}, "no engine has errors"
+    # A live visit is one call; the keys of all others are refused (below).
+    assert visits == set(range(len(VISITS))) - {ERRORED, RATE_LIMITED, CUT_SHORT}
     assert statuses == set(range(len(STATUSES))) - {FAILED}
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("error_rate", 0.1),
+        ("outages", [{"from_s": 1, "to_s": 2}]),
+        ("retries", {"attempts": 2, "backoff_s": 1}),
+        ("attempt_timeout_s", 1.0),
+        ("requests_per_minute", 9),
+        ("tokens_per_minute", 9),
+        ("breaker", {"failure_share": 0.5, "window_calls": 9, "open_s": 1}),
+        ("hedge", {"after_s": 1}),
+        ("fallback", True),
+    ],
+)
+def test_a_gateway_that_makes_one_call_a_visit_refuses_what_needs_more(
+    key: str, value: Any
+) -> None:
+    def checked(**keys: Any) -> None:
+        scenario = parse(
+            {
+                "name": "world",
+                "answers": {"source": "synthetic"},
+                "traffic": {"arrivals": {"kind": "poisson", "rate_rps": 1.6}},
+                "tiers": [SMALL, {**BIG, **keys}],
+            }
+        )
+        check_live(with_upstream(scenario, "http://127.0.0.1:8001"))
+
+    checked()
+    with pytest.raises(ScenarioError, match=key):
+        checked(**{key: value})
