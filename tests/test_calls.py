@@ -6,14 +6,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+from analysis_cascades import hosted
+from fallwise.analysis.budget import stretches
 from fallwise.analysis.predict import predict
 from fallwise.analysis.stream import summarise_stream
 from fallwise.analysis.summary import summarise
+from fallwise.analysis.tally import tally
 from fallwise.draw import draw
 from fallwise.draw.requests import blocks
 from fallwise.errors import ScenarioError
 from fallwise.scenario import Scenario, parse
-from fallwise.tables import RequestTable
+from fallwise.tables import ACCEPTED, DECLINED, WORKED_OUT, RequestTable
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 
 def case(n: int = 4000, arrivals: Any = None, **keys: Any) -> Scenario:
@@ -94,6 +99,57 @@ def test_calls_that_are_cut_off_are_paid_where_timeouts_are() -> None:
         summary = summarise(predict(case(bill_timeouts=billed, **keys)))
         assert summary["cost_usd_mean"]["value"] == each
         assert summary["status"]["timed_out"] == 4000
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(hosted(), st.integers(0, 2**20))
+def test_each_call_is_paid_that_answered_or_was_outrun_or_cut_off_where_that_is_billed(
+    world: Scenario, seed: int
+) -> None:
+    outcomes = predict(world, seed, 150, "reference").outcomes
+    counts = outcomes.attempts, outcomes.errors, outcomes.cut_off, outcomes.outrun
+    assert outcomes.visit_cost_usd is not None and outcomes.cost_usd is not None
+    for k, tier in enumerate(world.tiers):
+        paid = np.isin(outcomes.visit[:, k], (ACCEPTED, DECLINED)).astype(np.int64)
+        if tier.calls:
+            _, _, cut_off, outrun = (x[:, k].astype(np.int64) for x in counts if x is not None)
+            paid += outrun + (cut_off if tier.bill_timeouts else 0)
+        elif tier.bill_timeouts:
+            paid += outcomes.visit[:, k] == WORKED_OUT
+        assert (outcomes.visit_cost_usd[:, k] == paid * 2.0**k).all()
+    assert (outcomes.cost_usd == outcomes.visit_cost_usd.sum(axis=1)).all()
+
+
+def test_the_load_is_what_was_held_and_of_those_who_found_no_server_what_they_would_have() -> None:
+    def work_s(**keys: Any) -> tuple[float, float]:
+        prediction = predict(case(**keys), engine="reference")
+        outcomes = prediction.outcomes
+        sums = tally(prediction.scenario, prediction.requests, outcomes)
+        return sums["tier0.work_s"] / 1e9, outcomes.busy_ns.sum() / 1e9
+
+    # A second call is load, too; when the first one is outrun, it is not served to its end.
+    service = {"kind": "empirical", "values_s": [1.0, 10.0]}
+    work, busy = work_s(service=service, hedge={"after_s": 2.0})
+    assert work == busy
+    # Behind a breaker nothing is held, and nothing would be; a few came before it opened.
+    breaker = {"failure_share": 1.0, "window_calls": 1, "open_s": 10_000}
+    work, busy = work_s(error_rate=1.0, breaker=breaker, concurrency=1)
+    assert work == busy < 20
+    # Five a second for one server that takes a second: all 4000 would have needed one.
+    assert work_s(concurrency=1, queue_limit=0, attempt_timeout_s=9)[0] == 4000
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(hosted(), st.integers(0, 2**20))
+def test_queue_service_and_pauses_are_the_time_of_every_request(world: Scenario, seed: int) -> None:
+    outcomes = predict(world, seed, 150, "reference").outcomes
+    total = np.zeros(150, np.int64)
+    for part, k, ns in stretches(world, outcomes):
+        assert (ns >= 0).all()
+        assert part in ("queue", "service", "unused", "retry_pauses")
+        assert part != "retry_pauses" or (k is not None and world.tiers[k].retries) or not ns.any()
+        total += ns
+    assert (total == outcomes.end_ns - outcomes.arrival_ns).all()
 
 
 def test_a_run_in_blocks_counts_the_same() -> None:

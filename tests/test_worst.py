@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from analysis_cascades import scenario, tier
+from analysis_cascades import hosted, scenario, tier
 from fallwise.analysis.baselines import only
 from fallwise.analysis.predict import predict
 from fallwise.analysis.worst import worst_case
@@ -171,50 +171,8 @@ def test_fallbacks_are_on_the_way_of_what_failed_and_of_nothing_else() -> None:
     assert found(main | {"on_failure": "give_up"}, spare, last) == 1
 
 
-TIMES = st.sampled_from([0.25, 0.5, 1.0, 2.0])
-PERHAPS = st.none() | TIMES
-LAWS = st.lists(TIMES, min_size=1, max_size=3).map(lambda x: {"kind": "empirical", "values_s": x})
-
-
-@st.composite
-def cascades(draw: st.DrawFn) -> Scenario:
-    """Draw up to four hosted models whose calls last and fail in all ways that have a bound."""
-    tiers = []
-    for k in range(draw(st.integers(1, 4))):
-        queue = {"concurrency": draw(st.integers(1, 3)), "queue_limit": draw(st.integers(0, 3))}
-        attempts, backoff_s = draw(st.integers(2, 4)), draw(st.just(0.0) | TIMES)
-        keys: dict[str, Any] = {
-            "service": draw(LAWS),
-            "timeout_s": draw(PERHAPS),
-            "attempt_timeout_s": draw(PERHAPS),
-            "requests_per_minute": draw(st.sampled_from([None, 30, 90])),
-            "tokens_per_minute": draw(st.sampled_from([None, 900])),
-            "burst_s": draw(st.sampled_from([0.0, 1.0, 5.0])),
-            "error_rate": draw(st.sampled_from([None, 0.3, 0.8])),
-            "hedge": draw(PERHAPS.map(lambda s: s and {"after_s": s})),
-            "retries": draw(
-                st.none() | st.just({"attempts": attempts, "backoff_s": backoff_s, "jitter": 0.2})
-            ),
-            "fallback": k > 0 and draw(st.booleans()),
-            "on_failure": draw(st.sampled_from(["escalate", "escalate", "give_up"])),
-            **(queue if draw(st.booleans()) else {}),
-        }
-        if keys["error_rate"]:
-            keys["error_after"] = draw(st.none() | LAWS)
-        tiers.append(tier(f"t{k}", **{name: x for name, x in keys.items() if x is not None}))
-        if draw(st.booleans()):
-            tiers[-1] |= {"threshold": 0.7, "answers": ANSWERS}
-    tiers[-1].pop("threshold", None)
-    segment = {
-        "prompt_tokens": {"kind": "fixed", "tokens": 20},
-        "output_tokens": {"kind": "fixed", "tokens": 10},
-    }
-    arrivals = {"kind": "poisson", "rate_rps": draw(st.sampled_from([0.5, 2.0, 8.0]))}
-    return scenario(tiers, traffic={"arrivals": arrivals, "segments": [segment]})
-
-
 @settings(max_examples=150, deadline=None, derandomize=True)
-@given(cascades(), st.integers(0, 2**20))
+@given(hosted(), st.integers(0, 2**20))
 def test_no_request_of_any_world_takes_longer_than_its_bound(case: Scenario, seed: int) -> None:
     bound = worst_case(case, {0})["seconds"]
     longest = predict(case, seed, 150, "reference").outcomes.sojourn_s.max()
