@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
 from analysis_cascades import by_hand, run, scenario, tier
 from fallwise.analysis.baselines import alone
-from fallwise.tables import ANSWERED, REFUSED, SHED, TIMED_OUT
+from fallwise.tables import ANSWERED, REFUSED, SHED, TIMED_OUT, OutcomeTable
 
 
 def test_the_frontier_alone_by_hand() -> None:
@@ -46,3 +47,33 @@ def test_the_cheapest_tier_alone_ships_everything() -> None:
     outcomes = alone(run(case, requests), case.cheapest).outcomes
     assert outcomes.hit_tier.tolist() == [0, 0]
     assert (outcomes.visit[:, 1:] == 0).all()
+
+
+def test_a_tier_alone_keeps_its_own_fallbacks_and_goes_no_further() -> None:
+    def outcomes(cheapest: bool) -> OutcomeTable:
+        case = scenario(
+            [
+                tier("small", error_rate=0.5),
+                tier("spare", fallback=True, timeout_s=2.0),
+                tier("big", error_rate=0.5, usd_per_request=1.0),
+                tier("other", fallback=True, usd_per_request=2.0, timeout_s=2.0, threshold=0.5),
+                tier("people", kind="human", agents=2),
+            ]
+        )
+        requests = by_hand(
+            [0, 10, 20],
+            [[1, 1, 1, 1, 60], [1, 1, 1, 1, 60], [1, 1, 1, 9, 60]],
+            call_ns=np.full((3, 2), 1_000_000_000),
+            call_fails=[[False, False], [False, True], [True, True]],
+            score=[[0.0] * 5] * 3,
+        )
+        return alone(run(case, requests), case.cheapest if cheapest else case.frontier).outcomes
+
+    big = outcomes(cheapest=False)
+    assert big.status.tolist() == [ANSWERED, ANSWERED, TIMED_OUT]
+    assert big.hit_tier.tolist() == [2, 3, -1]
+    assert big.sojourn_s.tolist() == [1, 2, 3]
+    assert big.cost_usd is not None and big.cost_usd.tolist() == [1, 2, 2]
+    small = outcomes(cheapest=True)
+    assert small.hit_tier.tolist() == [0, 0, 1]
+    assert (small.visit[:, 2:] == 0).all()

@@ -18,7 +18,8 @@ __all__ = ["accept_all", "alone", "only"]
 def only(scenario: Scenario, k: int) -> Scenario:
     """Return the scenario with tier k alone: no cache, router or verifier; all answers are shipped.
 
-    Tier k keeps its servers, limits and prices. The other tiers stay in the list, since the
+    Tier k keeps its servers, limits and prices, and its fallbacks, which are the same model from
+    somebody else. The other tiers stay in the list, since the
     columns of the tables are counted by it, but are never visited and rented by nobody. A request
     that must stay local is refused where tier k is not local. There is no upkeep.
     """
@@ -33,10 +34,15 @@ def only(scenario: Scenario, k: int) -> Scenario:
         "autoscale": None,
     }
     used = dict.fromkeys(("threshold", "verifier", "agree_with"))
-    used |= {"on_failure": "give_up", "fallback": False}
+    last = k
+    while last + 1 < len(scenario.tiers) and scenario.tiers[last + 1].fallback:
+        last += 1
     tiers = [
-        tier.model_copy(update=used if j == k else unused) for j, tier in enumerate(scenario.tiers)
+        tier.model_copy(update=used if k <= j <= last else unused)
+        for j, tier in enumerate(scenario.tiers)
     ]
+    tiers[k] = tiers[k].model_copy(update={"fallback": False})
+    tiers[last] = tiers[last].model_copy(update={"on_failure": "give_up"})
     money = scenario.money.model_copy(update={"upkeep_usd_per_month": 0.0})
     return scenario.model_copy(update={"tiers": tiers, "router": None, "money": money})
 
