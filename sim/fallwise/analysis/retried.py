@@ -11,6 +11,8 @@ __all__ = ["retried"]
 
 MANY: Final = 0.1
 """Share of a tier's attempts that are retries from which on they are worth a word."""
+WASTED: Final = 0.1
+"""Share of the time of its servers that went to visits that timed out from which on it is."""
 REFUSED: Final = 0.01
 """Share of them that a rate limit refuses from which on it is."""
 
@@ -28,6 +30,12 @@ def retried(sample: Sample) -> Iterator[str]:
             yield (
                 f"Retries make {100 * retries / attempts:.3g} % of the attempts at {tier.name}: "
                 f"{attempts / visits:.2f} for each request that comes to it. They are load, too."
+            )
+        busy, wasted = count("busy_s"), count("wasted_s")
+        if busy and wasted >= WASTED * busy:
+            yield (
+                f"{tier.name} spent {100 * wasted / busy:.3g} % of the time of its servers on "
+                "visits that timed out: work that nobody waited for any more."
             )
         if attempts and limited >= REFUSED * attempts:
             share = f"{100 * limited / attempts:.3g} %"

@@ -286,6 +286,9 @@ def _calls(outcomes: OutcomeTable, k: int) -> Tally:
         "errors": exact_sum(outcomes.errors[:, k].astype(np.int64)),
         "rate_limited": exact_sum(outcomes.rate_limited[:, k].astype(np.int64)),
         "hedges": exact_sum(outcomes.hedges[:, k].astype(np.int64)),
+        "wasted_s": exact_sum(
+            outcomes.busy_ns[:, k] * np.isin(outcomes.visit[:, k], (WAITED_OUT, WORKED_OUT))
+        ),
         "cut_short": _count(outcomes.visit[:, k] == CUT_SHORT),
     }
 
