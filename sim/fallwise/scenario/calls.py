@@ -25,9 +25,13 @@ class Retries(Model):
     attempts: Annotated[int, Field(ge=2, le=8)]
     """At most so many, the first one included."""
     backoff_s: NotNegative
+    """The longest pause after the first attempt."""
     factor: Annotated[float, Field(ge=1)] = 2.0
+    """Each further pause is so many times as long."""
     max_backoff_s: Positive | None = None
+    """But no longer than this."""
     jitter: Share = 0.0
+    """Share of a pause that is drawn at random: 1 is from no time to all of it, 0 always all."""
     on: Annotated[list[Reason], Field(min_length=1)] = ["error", "rate_limited", "timeout", "shed"]
     """What is tried again: calls that failed, limits, timeouts of an attempt, full queues."""
     budget: Share | None = None
@@ -42,8 +46,11 @@ class Outage(Model):
     """
 
     from_s: NotNegative
+    """When it begins."""
     to_s: Positive
+    """When it ends."""
     every_s: Positive | None = None
+    """From one beginning to the next; without it, it comes once."""
 
 
 class Breaker(Model):
@@ -55,9 +62,13 @@ class Breaker(Model):
     """
 
     failure_share: Annotated[float, Field(gt=0, le=1)]
+    """It opens when so many of the last attempts failed."""
     window_calls: Annotated[int, Field(ge=1, le=1000)]
+    """How many attempts it looks back at; it stays closed until there were so many."""
     open_s: Positive
+    """How long nobody is let through."""
     probes: Annotated[int, Field(ge=1)] = 1
+    """Attempts that are let through then, and must all succeed for it to close."""
 
 
 class Hedge(Model):
@@ -68,3 +79,4 @@ class Hedge(Model):
     """
 
     after_s: NotNegative
+    """How long the first call has been in service when the second one is made."""

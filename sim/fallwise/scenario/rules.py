@@ -13,10 +13,11 @@ from fallwise.scenario.capacity_rules import capacity_rules
 from fallwise.scenario.laws import FromTable, FromTrace, Lognormal, LognormalTokens, Model
 from fallwise.scenario.live_rules import live_rules
 from fallwise.scenario.problems import MISSING, UNKNOWN, proposal
+from fallwise.scenario.rate_rules import rate_rules
 from fallwise.scenario.source import Key
 from fallwise.scenario.study import Scenario
 from fallwise.scenario.tiers import Prompt, Router, Tier
-from fallwise.scenario.traffic import Mmpp, Profile, Trace, Traffic
+from fallwise.scenario.traffic import Trace
 
 __all__ = ["MEASURES", "broken_rules"]
 
@@ -116,7 +117,7 @@ def _traffic(scenario: Scenario) -> Iterator[Problem]:
     if abs(total - 1) > 1e-9:
         yield Problem(f"the shares add up to {total:.10g}, not 1", "change a share", where)
     yield from _twice([segment.name for segment in traffic.segments], where)
-    yield from _rates(traffic)
+    yield from rate_rules(traffic)
     for i, segment in enumerate(traffic.segments):
         if segment.dataset is not None and not replay:
             yield _belongs((*where, i, "dataset"), segment.dataset, "replayed answers")
@@ -126,57 +127,6 @@ def _traffic(scenario: Scenario) -> Iterator[Problem]:
     if isinstance(run.warmup, int) and run.warmup >= run.requests:
         rule = f"the warm-up takes all {run.requests} requests"
         yield Problem(rule, "give fewer, or more run.requests", ("run", "warmup"), run.warmup)
-
-
-def _rates(traffic: Traffic) -> Iterator[Problem]:
-    law, week = traffic.arrivals, traffic.week
-    rates: dict[Key, list[float]] = {}
-    if isinstance(law, Profile):
-        rates["arrivals", "rates_rps"] = law.rates_rps
-    elif isinstance(law, Mmpp):
-        rates["arrivals", "states"] = [state.rate_rps for state in law.states]
-        yield from _follows(law)
-    if week is not None:
-        rates |= {("week", "hours"): week.hours, ("week", "days"): week.days}
-    for at, values in rates.items():
-        if not any(values):
-            rule = "no request ever comes"
-            yield Problem(rule, "give one number above 0", ("traffic", *at))
-    for i, surge in enumerate(traffic.surges):
-        if surge.to_s <= surge.from_s:
-            at = ("traffic", "surges", i, "to_s")
-            yield Problem("is not after from_s", "exchange them", at, surge.to_s)
-
-
-def _follows(law: Mmpp) -> Iterator[Problem]:
-    """Yield what is wrong with the states that follow each other."""
-    number, wrong = len(law.states), False
-    for i, state in enumerate(law.states):
-        if state.next is None:
-            continue
-        at = ("traffic", "arrivals", "states", i, "next")
-        if len(state.next) != number:
-            rule, remedy = f"there are {number} states", "give a number for each, in their order"
-        elif state.next[i]:
-            rule, remedy = "a state does not follow itself", f"write 0 for states[{i}]"
-        elif abs(math.fsum(state.next) - 1) > 1e-9:
-            rule, remedy = f"adds up to {math.fsum(state.next):.10g}, not 1", "change a number"
-        else:
-            continue
-        wrong = True
-        yield Problem(rule, remedy, at, state.next)
-    if wrong:
-        return
-    for i in range(number):
-        reached = {i}
-        for _ in law.states:
-            reached |= {j for k in reached for j, p in enumerate(law.follows[k]) if p}
-        if len(reached) < number:
-            rule, missing = "can never be reached from", min(set(range(number)) - reached)
-            at = ("traffic", "arrivals", "states", i, "next")
-            remedy = "let every state lead to every other one, directly or not"
-            yield Problem(f"states[{missing}] {rule} states[{i}]", remedy, at, law.follows[i])
-            return
 
 
 def _twice(names: list[str], where: Key) -> Iterator[Problem]:

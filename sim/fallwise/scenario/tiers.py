@@ -182,7 +182,9 @@ class Tier(Model):
     error_after: Law | None = None
     """How long a call that fails holds a server; by default as long as if it had not failed."""
     outages: list[Outage] | None = None
+    """When all of its calls fail."""
     retries: Retries | None = None
+    """What is tried again when it failed, how often, and after which pauses."""
     attempt_timeout_s: Positive | None = None
     """Ends one attempt, waiting included, where timeout_s ends the visit with all its attempts."""
     requests_per_minute: PerMinute | None = None
@@ -192,7 +194,9 @@ class Tier(Model):
     burst_s: NotNegative = 60.0
     """Both limits are buckets that hold what flows into them in so many seconds."""
     breaker: Breaker | None = None
+    """Makes no call for a while when too many have failed."""
     hedge: Hedge | None = None
+    """A second call where the first takes long."""
     fallback: bool = False
     """Visited only when the tier before it failed: another provider of the same model, say."""
 
