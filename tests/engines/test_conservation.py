@@ -68,8 +68,8 @@ def queueing(out: OutcomeTable, k: int) -> tuple[Int64s, Int64s]:
     entered = (out.visit[:, k] != NOT_VISITED) & (out.visit[:, k] != TURNED_AWAY)
     if out.attempts is not None:
         entered &= out.attempts[:, k] <= 1
-    begin, start, finish = (c[entered, k] for c in (out.enter_ns, out.start_ns, out.finish_ns))
-    return begin, np.where(start >= 0, start, finish)
+    begin = out.enter_ns[entered, k]
+    return begin, begin + out.waited_ns(k)[entered]
 
 
 def instants(out: OutcomeTable, k: int) -> Int64s:

@@ -275,12 +275,12 @@ def _calls(outcomes: OutcomeTable, k: int) -> Tally:
     """
     assert outcomes.attempts is not None and outcomes.errors is not None
     assert outcomes.rate_limited is not None and outcomes.hedges is not None
-    assert outcomes.paused_ns is not None
     attempts = outcomes.attempts[:, k].astype(np.int64)
+    paused = 0 if outcomes.paused_ns is None else outcomes.paused_ns[:, k]
     waited, stay = outcomes.waited_ns(k), outcomes.finish_ns[:, k] - outcomes.enter_ns[:, k]
     return {
         "wait_s": exact_sum(waited),
-        "service_s": exact_sum(stay - waited - outcomes.paused_ns[:, k]),
+        "service_s": exact_sum(stay - waited - paused),
         "attempts": exact_sum(attempts),
         "retries": exact_sum(np.maximum(attempts - 1, 0)),
         "errors": exact_sum(outcomes.errors[:, k].astype(np.int64)),

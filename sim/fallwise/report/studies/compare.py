@@ -171,7 +171,8 @@ def _worst(ones: list[Json]) -> Section:
 def _budget(ones: list[Json]) -> Section:
     """Return the mean seconds of all requests, and of the slowest, by what they went to."""
     looks = {part: f"p{i}" for i, part in enumerate(("service", "unused", "queue"))}
-    looks |= {part: f"p{3 + i}" for i, part in enumerate(("verifier", "router", "cache"))}
+    others = ("verifier", "router", "cache", "retry_pauses")
+    looks |= {part: f"p{3 + i}" for i, part in enumerate(others)}
     parts, used = [], set()
     for of, title in OF.items():
         bars = []
