@@ -19,9 +19,10 @@ from engines_worlds import World, blank_requests, places
 from fallwise.engines import compiled, jit, loop, lru, reference, simulate, sweep
 from fallwise.engines.blocks import simulate_blocks
 from fallwise.engines.compiled import Way
+from fallwise.engines.layout import Rows, Visits
 from fallwise.engines.plan import UNLIMITED, Plan
 from fallwise.errors import TableError
-from fallwise.tables import LONGEST_NS, Decisions, RequestTable
+from fallwise.tables import LONGEST_NS, MISSED, Decisions, RequestTable
 
 WAYS: list[Way] = ["loop", "pass"]
 
@@ -139,11 +140,17 @@ def _correct(requests: RequestTable) -> Any:
 
 
 def test_a_cache_slot_that_was_given_back_is_used_again() -> None:
-    cache = lru.fresh(capacity=1000, ttl_ns=10)
-    for now in range(0, 100_000, 10):
-        assert lru.look_up(cache, now % 70, now) == -1
-        lru.store(cache, now % 70, now, 1, now)
-    assert cache.state[lru.UNUSED] <= 7
+    # Seven questions in turn, each of them too old when it comes again.
+    plan = places(2, capacity=1000, ttl_ns=10, fills=[False, True], servers=UNLIMITED)
+    now = np.arange(0, 100_000, 10)
+    requests = blank_requests(now, np.zeros((len(now), 2), np.int64), key=now % 70)
+    yes = np.ones((len(now), 2), bool, order="F")
+    decisions = Decisions(np.zeros(len(now), np.int8), yes, ~yes)
+    going = compiled.run(plan, "loop")
+    out = Visits.empty(np.arange(len(now)), requests, False)
+    going.advance(Rows.of(plan, requests, decisions), out, final=True)
+    assert (out.visit[: len(now)] == MISSED).all()
+    assert going.lru.state["unused"][0] <= 7  # type: ignore[attr-defined]
 
 
 # The disk cache. What would be cheap is wrong here: numba alone looks at one file's time and size.

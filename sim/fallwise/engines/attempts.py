@@ -1,7 +1,8 @@
 """Visits of several calls in the compiled engine: docs/engine.md, 10.
 
-While such a visit is under way it has a slot, SLOT numbers of State.slots, named below. Those that
-wait for a tier are chained by their slots, the first and the last of them known to its gate.
+While such a visit is under way it has a slot. Those that wait for a tier are chained by their
+slots, the first and the last of them known to the tier. Events that would do nothing are not made:
+of a TIMEOUT that no call under way reaches, and of a HEDGE that its call does not.
 """
 # mypy: disable-error-code="no-untyped-def,no-untyped-call"
 
@@ -9,18 +10,14 @@ from __future__ import annotations
 
 from typing import Final
 
-import numpy as np
-
 from fallwise.engines.gates import conforms, credit, in_outage, lets_through, may_retry, tell
 from fallwise.engines.heap import push
-from fallwise.engines.jit import part, pasted
-from fallwise.engines.plan import DONE, ENTER, GAVE_UP, HEDGE, RETRY, TIMEOUT, UNLIMITED, VERIFIED
-from fallwise.engines.state import CROWDED, FREE, GATE, ROW, SLOT, UNUSED
+from fallwise.engines.jit import ONE, ZERO, part, pasted
+from fallwise.engines.plan import DONE, ENTER, GAVE_UP, HEDGE, RETRY, TIMEOUT, UNLIMITED
+from fallwise.engines.tiers import numbers
 from fallwise.tables import (
     ABANDONED,
-    ACCEPTED,
     CUT_SHORT,
-    DECLINED,
     ERRORED,
     RATE_LIMITED,
     TURNED_AWAY,
@@ -28,277 +25,260 @@ from fallwise.tables import (
     WORKED_OUT,
 )
 
-__all__ = ["handle_call", "start_waiting"]
+__all__ = ["ANSWERS", "SLOT", "STAYS", "give_back", "handle_call", "start_waiting", "take_slot"]
 
 STAYS: Final = -1
 """What happened ended no visit, or no attempt."""
-NOWHERE: Final = -1
+ANSWERS: Final = -2
+"""The visit has an answer, which is to be judged."""
 
-# Places in a slot, after ROW.
-ATTEMPT: Final = 1
-PHASE: Final = 2
-ON: Final = 3
-"""Bit 0: the first call of the attempt is on; bit 1: its hedge is."""
-FAILS: Final = 4
-"""The same bits: the call will fail."""
-BEGUN: Final = 5
-"""When the two calls started: BEGUN and BEGUN + 1."""
-LASTS: Final = 7
-"""How long they hold a server, if nothing stops them: LASTS and LASTS + 1."""
-AHEAD: Final = 9
-BEHIND: Final = 10
-"""1 + the place of a slot; 0 where there is nobody."""
-ERRORS: Final = 11
-LIMITED: Final = 12
-HEDGES: Final = 13
-CUT: Final = 14
-OUTRUN: Final = 15
+SLOT: Final = numbers(
+    "row",  # Whose visit it is; of a slot that was given back, the next one, or -1.
+    "attempt",
+    "phase",
+    "on",  # Bit 0: the first call of the attempt is on; bit 1: its hedge is.
+    "fails",  # The same bits: the call will fail.
+    "begun_ns",
+    "hedge_begun_ns",
+    "lasts_ns",  # How long the call holds a server, if nothing stops it.
+    "hedge_lasts_ns",
+    "since_ns",  # When its phase began.
+    "limit_ns",  # When the visit's TIMEOUT is due; UNLIMITED: never, or it is an event.
+    "attempt_limit_ns",  # The same of the attempt.
+    "ahead",  # 1 + the slot before it in the queue; 0 where there is nobody.
+    "behind",
+    "start_ns",
+    "busy_ns",
+    "queued_ns",
+    "paused_ns",
+    "attempts",
+    "errors",
+    "rate_limited",
+    "hedges",
+    "cut_off",
+    "outrun",
+)
 
 # Phases of a visit.
 PAUSING: Final = 0
 WAITING: Final = 1
 SERVED: Final = 2
 
-# Places in a gate, after those of gates.py.
-HEAD: Final = 10
-TAIL: Final = 11
-"""1 + the place of a slot; 0 where nobody waits."""
+
+@pasted
+def take_slot(clock, tier, slots, now, i):
+    """Return the place of a slot for the visit of row i, which begins."""
+    at = clock.free_slot
+    if at >= 0:
+        clock.free_slot = slots[at].row
+    else:
+        at = clock.unused_slot
+        clock.unused_slot += 1
+    if clock.free_slot < 0 and clock.unused_slot >= len(slots):
+        clock.crowded = 1
+    slot = slots[at]
+    slot.row, slot.start_ns = i, -1
+    slot.limit_ns = now + tier.timeout_ns if tier.timeout_ns < UNLIMITED else UNLIMITED
+    slot.attempt_limit_ns = UNLIMITED
+    slot.attempt = slot.phase = slot.on = slot.fails = 0
+    slot.busy_ns = slot.queued_ns = slot.paused_ns = 0
+    slot.attempts = slot.errors = slot.rate_limited = 0
+    slot.hedges = slot.cut_off = slot.outrun = 0
+    return at
 
 
 @pasted
-def handle_call(tiers, rows, out, s, now, kind, i, k, call):
-    """Handle an event of a visit of several calls; return how the visit ended, or STAYS."""
-    n, calls, slots = len(rows.arrival_ns), tiers.calls, s.slots
-    v = k * n + i
-    over = out.finish_ns[v] >= 0
-    reason, visit, drops = STAYS, STAYS, NOWHERE
-    begins, ended, told = False, False, False
+def give_back(clock, slots, at):
+    """Give back the slot of a visit that has ended."""
+    slots[at].row = clock.free_slot
+    clock.free_slot = at
+
+
+@pasted
+def handle_call(clock, tier, slots, ends, outages, calls, heap, tokens, now, code, k, at):
+    """Handle an event of the visit at a slot; return how the visit ended, ANSWERS or STAYS."""
+    slot = slots[at]
+    kind, call = code >> 56, code >> 4 & 15
+    reason, visit, drops, told, retry_after = STAYS, STAYS, False, False, 0
+    begins = kind in (ENTER, RETRY)
     if kind == ENTER:
-        _take_slot(tiers, rows, out, s, now, i, k, v)
-        begins = True
-    at = -2 - out.finish_ns[v]
-    if kind == DONE:
-        side = call & 1
-        if over or slots[at + ATTEMPT] != call >> 1 or not slots[at + ON] >> side & 1:
-            s.free[k] += 0 if tiers.cancel[k] else 1
-        else:
-            slots[at + ON] ^= 1 << side
-            s.free[k] += 1
-            begun = slots[at + BEGUN + side]
-            out.busy_ns[v] += now - begun
-            if slots[at + FAILS] >> side & 1:
-                slots[at + ERRORS] += 1
-                if slots[at + ON] == 0:
-                    reason = ERRORED
-            else:
-                drops, ended = OUTRUN, True
-    elif kind == RETRY and not over:
-        slots[at + ATTEMPT] = call
-        begins = True
-    elif kind == HEDGE and not over:
-        if slots[at + ATTEMPT] == call >> 1 and slots[at + ON] == 1:
-            _hedge(tiers, rows, out, s, now, i, k, v, at)
-    elif kind == TIMEOUT and not over:
-        phase = slots[at + PHASE]
-        if call == 0 or (slots[at + ATTEMPT] == call - 1 and phase != PAUSING):
-            late = WORKED_OUT if phase == SERVED else WAITED_OUT
-            drops = CUT
-            if call == 0:
-                visit, told = late, phase != PAUSING
-            else:
-                reason = late
-    elif kind == GAVE_UP and not over and slots[at + PHASE] == WAITING:
+        credit(tier)
+    elif kind == RETRY:
+        slot.attempt = call
+        slot.paused_ns += now - slot.since_ns
+    elif kind == DONE:
+        reason = _done(tier, slot, now, call)
+        if reason == ANSWERS:
+            slot.outrun += _drop(tier, slot, now)
+            tell(tier, ends, now, ZERO)
+            return ANSWERS
+    elif kind == HEDGE and slot.attempt == call >> 1 and slot.on == 1:
+        if tier.free > 0 and conforms(tier, tokens, now) == 0:
+            slot.hedges += 1
+            _start(clock, tier, slot, outages, calls, heap, now, k, ONE)
+    elif kind == TIMEOUT and call == 0:
+        visit, told, drops = _late(slot), slot.phase != PAUSING, True
+        if slot.phase == PAUSING:
+            slot.paused_ns += now - slot.since_ns
+    elif kind == TIMEOUT and slot.attempt == call - 1 and slot.phase != PAUSING:
+        reason, drops = _late(slot), True
+    elif kind == GAVE_UP and slot.phase == WAITING:
         visit, told = ABANDONED, True
-    if (visit != STAYS or reason != STAYS) and slots[at + PHASE] == WAITING:
-        _unlink(slots, s.gates, s.waiting, k, at)
-    if drops != NOWHERE:
-        slots[at + drops] += _drop(tiers, out, s, now, k, v, at)
-    retry_after = np.int64(0)
+    if (visit != STAYS or reason != STAYS) and slot.phase == WAITING:
+        _leave_queue(tier, slots, slot, now)
+    if drops:
+        slot.cut_off += _drop(tier, slot, now)
     if begins:
-        reason, visit, retry_after = _begin(tiers, rows, s, now, i, k, v, at)
-    if told or ended or reason != STAYS:
-        tell(calls, s.gates, s.ends, k, now, not ended)
+        reason, retry_after = _begin(tier, slots, slot, heap, tokens, now, k, at)
+        if reason == CUT_SHORT:
+            return CUT_SHORT
+    if told or reason != STAYS:
+        tell(tier, ends, now, ONE)
     if reason != STAYS:
-        visit = _retry_or_end(calls, rows, s, n, now, i, k, at, reason, retry_after)
-    if ended or visit != STAYS:
-        _close(out, s, now, v, at, visit != CUT_SHORT)
-    if ended:
-        visit = _judge(rows, s, now, i, k, v)
-    start_waiting(tiers, rows, out, s, now, k)
+        visit = _retry_or_end(clock, tier, slot, calls, heap, now, k, reason, retry_after)
     return visit
 
 
+@part
+def _late(slot):
+    return WORKED_OUT if slot.phase == SERVED else WAITED_OUT
+
+
 @pasted
-def _judge(rows, s, now, i, k, v):
-    """Return how a visit ends whose answer has come, or STAYS while the verifier looks at it."""
-    if rows.verify[v]:
-        looking = rows.verifier_ns[v] if len(rows.verifier_ns) else 0
-        push(s.heap, now + looking, VERIFIED << 56 | i << 8 | k)
+def _done(tier, slot, now, call):
+    """Return how the attempt ended with a call: ANSWERS, ERRORED, or STAYS where it did not."""
+    side = call & 1
+    if slot.attempt != call >> 1 or not slot.on >> side & 1:
+        tier.free += 0 if tier.cancel else 1
         return STAYS
-    return ACCEPTED if rows.accept[v] else DECLINED
+    slot.on ^= 1 << side
+    tier.free += 1
+    slot.busy_ns += now - (slot.hedge_begun_ns if side else slot.begun_ns)
+    if not slot.fails >> side & 1:
+        return ANSWERS
+    slot.errors += 1
+    return STAYS if slot.on else ERRORED
 
 
 @pasted
-def _take_slot(tiers, rows, out, s, now, i, k, v):
-    """Begin a visit."""
-    slots, flags = s.slots, s.flags
-    at = flags[FREE]
-    if at >= 0:
-        flags[FREE] = slots[at + ROW]
-    else:
-        at = flags[UNUSED] * SLOT
-        flags[UNUSED] += 1
-    if flags[FREE] < 0 and flags[UNUSED] * SLOT >= len(slots):
-        flags[CROWDED] = 1
-    for place in range(at, at + SLOT):
-        slots[place] = 0
-    slots[at + ROW] = i
-    out.enter_ns[v], out.finish_ns[v] = now, -2 - at
-    if tiers.timeout_ns[k] < UNLIMITED:
-        push(s.heap, now + tiers.timeout_ns[k], TIMEOUT << 56 | i << 8 | k)
-    if len(rows.patience_ns) and rows.patience_ns[v] < UNLIMITED:
-        push(s.heap, now + rows.patience_ns[v], GAVE_UP << 56 | i << 8 | k)
-    credit(tiers.calls, s.gates, k)
+def _begin(tier, slots, slot, heap, tokens, now, k, at):
+    """Begin an attempt: return why it failed, if it did at once, and the Retry-After."""
+    if not lets_through(tier, now):
+        return CUT_SHORT, 0
+    slot.attempts += 1
+    retry_after = conforms(tier, tokens, now)
+    if retry_after > 0:
+        slot.rate_limited += 1
+        return RATE_LIMITED, retry_after
+    if tier.free <= 0 and tier.waiting >= tier.queue_limit:
+        return TURNED_AWAY, 0
+    slot.attempt_limit_ns = UNLIMITED
+    if tier.attempt_timeout_ns < UNLIMITED:
+        slot.attempt_limit_ns = now + tier.attempt_timeout_ns
+    _join_queue(tier, slots, slot, now, at)
+    if tier.free <= 0:  # Otherwise it starts at this instant.
+        _expect_timeouts(slot, heap, k, UNLIMITED)
+    return STAYS, 0
 
 
-@pasted
-def _begin(tiers, rows, s, now, i, k, v, at):
-    """Begin an attempt: return why it failed, how the visit ended, and the Retry-After."""
-    calls, slots = tiers.calls, s.slots
-    reason, visit, retry_after = STAYS, STAYS, np.int64(0)
-    if not lets_through(calls, s.gates, k, now):
-        visit = CUT_SHORT
-    else:
-        retry_after = conforms(calls, rows, s.gates, k, i, v, now)
-        if retry_after > 0:
-            slots[at + LIMITED] += 1
-            reason = RATE_LIMITED
-        elif s.free[k] <= 0 and s.waiting[k] >= tiers.queue_limit[k]:
-            reason = TURNED_AWAY
-        else:
-            if calls.attempt_timeout_ns[k] < UNLIMITED:
-                limit = now + calls.attempt_timeout_ns[k]
-                push(s.heap, limit, TIMEOUT << 56 | i << 8 | (slots[at + ATTEMPT] + 1) << 4 | k)
-            _link(slots, s.gates, s.waiting, k, at)
-    return reason, visit, retry_after
+@part
+def _expect_timeouts(slot, heap, k, until):
+    """Let the TIMEOUTs come that are before that time, the end of what goes on."""
+    if slot.limit_ns < until:
+        push(heap, slot.limit_ns, TIMEOUT << 56 | slot.row << 8 | k)
+        slot.limit_ns = UNLIMITED
+    if slot.attempt_limit_ns < until:
+        code = TIMEOUT << 56 | slot.row << 8 | (slot.attempt + 1) << 4 | k
+        push(heap, slot.attempt_limit_ns, code)
+        slot.attempt_limit_ns = UNLIMITED
 
 
-@pasted
-def _retry_or_end(calls, rows, s, n, now, i, k, at, reason, retry_after):
+@part
+def _retry_or_end(clock, tier, slot, calls, heap, now, k, reason, retry_after):
     """Return how the visit ended with its attempt, or STAYS: there will be another one."""
-    following = s.slots[at + ATTEMPT] + 1
-    if (
-        not calls.retry_on[k] >> reason & 1
-        or following >= calls.attempts[k]
-        or not may_retry(calls, s.gates, k)
-    ):
+    following = slot.attempt + 1
+    if not tier.retry_on >> reason & 1 or following >= tier.attempts or not may_retry(tier):
         return reason
-    s.slots[at + PHASE] = PAUSING
-    pause = retry_after
-    if len(rows.pause_ns):
-        place = calls.first[k] + (following - 1) * calls.width[k]
-        pause = max(pause, rows.pause_ns[place * n + i])
-    push(s.heap, now + pause, RETRY << 56 | i << 8 | following << 4 | k)
+    slot.phase, slot.since_ns = PAUSING, now
+    slot.attempt_limit_ns = UNLIMITED
+    _expect_timeouts(slot, heap, k, UNLIMITED)
+    place = tier.first_call + (following - 1) * tier.width
+    pause_ns = max(retry_after, calls[slot.row * clock.calls + place].pause_ns)
+    push(heap, now + pause_ns, RETRY << 56 | slot.row << 8 | following << 4 | k)
     return STAYS
 
 
 @pasted
-def _hedge(tiers, rows, out, s, now, i, k, v, at):
-    """Make a second call where a server is free and no limit is exceeded."""
-    free = s.free[k] > 0
-    if free and conforms(tiers.calls, rows, s.gates, k, i, v, now) == 0:
-        s.slots[at + HEDGES] += 1
-        _start(tiers.calls, rows, out, s, now, i, k, v, at, 1)
-
-
-@pasted
-def start_waiting(tiers, rows, out, s, now, k):
+def start_waiting(clock, tier, slots, outages, calls, heap, now, k):
     """Start those at the head of the queue while a server is free."""
-    while s.free[k] > 0 and s.gates[k * GATE + HEAD] > 0:
-        at = s.gates[k * GATE + HEAD] - 1
-        _unlink(s.slots, s.gates, s.waiting, k, at)
-        i = s.slots[at + ROW]
-        s.slots[at + PHASE] = SERVED
-        _start(tiers.calls, rows, out, s, now, i, k, k * len(rows.arrival_ns) + i, at, 0)
+    while tier.free > 0 and tier.head > 0:
+        slot = slots[tier.head - 1]
+        _leave_queue(tier, slots, slot, now)
+        slot.phase = SERVED
+        _start(clock, tier, slot, outages, calls, heap, now, k, ZERO)
 
 
 @pasted
-def _start(calls, rows, out, s, now, i, k, v, at, side):
+def _start(clock, tier, slot, outages, calls, heap, now, k, side):
     """Let the first (0) or second (1) call of the attempt start."""
-    slots = s.slots
-    s.free[k] -= 1
-    slots[at + ON] |= 1 << side
-    slots[at + BEGUN + side] = now
-    if out.start_ns[v] < 0:
-        out.start_ns[v] = now
-    attempt = slots[at + ATTEMPT]
-    place = (calls.first[k] + attempt * calls.width[k] + side) * len(rows.arrival_ns) + i
-    fails = (len(rows.call_fails) > 0 and rows.call_fails[place]) or in_outage(calls, k, now)
-    lasts = rows.error_ns[place] if fails and len(rows.error_ns) else rows.call_ns[place]
-    slots[at + FAILS] = slots[at + FAILS] & ~(1 << side) | fails << side
-    slots[at + LASTS + side] = lasts
-    code = i << 8 | (2 * attempt + side) << 4 | k
-    push(s.heap, now + lasts, DONE << 56 | code)
-    if side == 0 and calls.hedge_ns[k] < UNLIMITED:
-        push(s.heap, now + calls.hedge_ns[k], HEDGE << 56 | code)
+    tier.free -= 1
+    slot.on |= 1 << side
+    if slot.start_ns < 0:
+        slot.start_ns = now
+    place = tier.first_call + slot.attempt * tier.width + side
+    call = calls[slot.row * clock.calls + place]
+    fails = call.fails | in_outage(tier, outages, now)
+    lasts = call.error_ns if fails else call.ns
+    slot.fails = slot.fails & ~(1 << side) | fails << side
+    code = slot.row << 8 | (2 * slot.attempt + side) << 4 | k
+    push(heap, now + lasts, DONE << 56 | code)
+    _expect_timeouts(slot, heap, k, now + lasts)
+    if side:
+        slot.hedge_begun_ns, slot.hedge_lasts_ns = now, lasts
+    else:
+        slot.begun_ns, slot.lasts_ns = now, lasts
+        if tier.hedge_ns < lasts:
+            push(heap, now + tier.hedge_ns, HEDGE << 56 | code)
 
 
 @pasted
-def _drop(tiers, out, s, now, k, v, at):
+def _drop(tier, slot, now):
     """Drop the calls that are on; return how many."""
-    slots = s.slots
-    on = slots[at + ON]
-    for side in range(2):
-        if on >> side & 1:
-            if tiers.cancel[k]:
-                out.busy_ns[v] += now - slots[at + BEGUN + side]
-                s.free[k] += 1
-            else:
-                out.busy_ns[v] += slots[at + LASTS + side]
-    slots[at + ON] = 0
-    return (on & 1) + (on >> 1)
-
-
-@pasted
-def _close(out, s, now, v, at, counts):
-    """End a visit: write its columns, give its slot back. counts: its last attempt does."""
-    slots = s.slots
-    out.finish_ns[v] = now
-    out.attempts[v] = slots[at + ATTEMPT] + counts
-    out.errors[v] = slots[at + ERRORS]
-    out.rate_limited[v] = slots[at + LIMITED]
-    out.hedges[v] = slots[at + HEDGES]
-    out.cut_off[v] = slots[at + CUT]
-    out.outrun[v] = slots[at + OUTRUN]
-    slots[at + ROW] = s.flags[FREE]
-    s.flags[FREE] = at
+    on = slot.on
+    dropped = (on & 1) + (on >> 1)
+    if tier.cancel:
+        tier.free += dropped
+    if on & 1:
+        slot.busy_ns += now - slot.begun_ns if tier.cancel else slot.lasts_ns
+    if on & 2:
+        slot.busy_ns += now - slot.hedge_begun_ns if tier.cancel else slot.hedge_lasts_ns
+    slot.on = 0
+    return dropped
 
 
 @part
-def _link(slots, gates, waiting, k, at):
+def _join_queue(tier, slots, slot, now, at):
     """Put a visit at the end of its tier's queue."""
-    gate = k * GATE
-    tail = gates[gate + TAIL]
-    slots[at + PHASE], slots[at + AHEAD], slots[at + BEHIND] = WAITING, tail, 0
-    if tail > 0:
-        slots[tail - 1 + BEHIND] = at + 1
+    slot.phase, slot.since_ns = WAITING, now
+    slot.ahead, slot.behind = tier.tail, 0
+    if tier.tail > 0:
+        slots[tier.tail - 1].behind = at + 1
     else:
-        gates[gate + HEAD] = at + 1
-    gates[gate + TAIL] = at + 1
-    waiting[k] += 1
+        tier.head = at + 1
+    tier.tail = at + 1
+    tier.waiting += 1
 
 
 @part
-def _unlink(slots, gates, waiting, k, at):
+def _leave_queue(tier, slots, slot, now):
     """Take a visit out of its tier's queue, its phase left as it is."""
-    gate = k * GATE
-    ahead, behind = slots[at + AHEAD], slots[at + BEHIND]
-    if ahead > 0:
-        slots[ahead - 1 + BEHIND] = behind
+    slot.queued_ns += now - slot.since_ns
+    if slot.ahead > 0:
+        slots[slot.ahead - 1].behind = slot.behind
     else:
-        gates[gate + HEAD] = behind
-    if behind > 0:
-        slots[behind - 1 + AHEAD] = ahead
+        tier.head = slot.behind
+    if slot.behind > 0:
+        slots[slot.behind - 1].ahead = slot.ahead
     else:
-        gates[gate + TAIL] = ahead
-    waiting[k] -= 1
+        tier.tail = slot.ahead
+    tier.waiting -= 1

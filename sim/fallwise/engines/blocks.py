@@ -9,7 +9,7 @@ from typing import Any, Final, Self
 import numpy as np
 
 from fallwise.engines.compiled import Run, Way, run
-from fallwise.engines.layout import OPEN, WIDE, Rows, Visits
+from fallwise.engines.layout import OPEN, STATUS, Rows, Visits
 from fallwise.engines.plan import Plan
 from fallwise.tables import ANSWERED, Bools, Decisions, Float32s, Int64s, OutcomeTable, RequestTable
 
@@ -68,6 +68,7 @@ class _Table:
     decisions: Decisions
     grades: Float32s
     out: Visits
+    rents: bool
     seen: int
     """How many requests have come in all."""
     cached: Int64s
@@ -87,21 +88,13 @@ class _Table:
         seen = 0 if before is None else before.seen
         out = Visits.empty(np.arange(seen, seen + n), requests, plan.rents)
         nothing = np.empty(0, np.int64), np.empty((0, tiers), np.float32)
-        return cls(requests, decisions, grades, out, seen + n, *nothing)
+        return cls(requests, decisions, grades, out, plan.rents, seen + n, *nothing)
 
     def followed_by(self, block: Self) -> Self:
-        n, tiers = len(self.requests), self.requests.tiers
         requests = RequestTable.concat([self.requests, block.requests])
         request = np.concatenate([self.out.request, block.out.request])
-        rents = len(block.out.rented_ns) > 0
-        out = Visits.empty(request, requests, rents)
-        for name, column in out._asdict().items():
-            if not len(column):
-                continue
-            if name in WIDE:
-                column.reshape(tiers, -1)[:, :n] = getattr(self.out, name).reshape(tiers, n)
-            else:
-                column[:n] = getattr(self.out, name)
+        out = Visits.empty(request, requests, self.rents)
+        out.begin_with(self.out)
         parts = zip(_parts(self.decisions), _parts(block.decisions), strict=True)
         decisions = Decisions(*(np.asfortranarray(np.concatenate(pair)) for pair in parts))
         grades = np.concatenate([self.grades, block.grades])
@@ -111,8 +104,8 @@ class _Table:
 
     def settled(self) -> Iterator[Settled]:
         """Yield the requests that have ended, if there are any."""
-        ended = self.out.status >= 0
-        outcomes = self.out.table(self.requests, len(self.out.rented_ns) > 0)
+        ended = self.out.marks[STATUS] >= 0
+        outcomes = self.out.table(self.requests, self.rents)
         if ended.all():
             yield Settled(self.requests, self.decisions, outcomes, self._grade(outcomes))
         elif ended.any():
@@ -141,21 +134,16 @@ class _Table:
         """Return what has to be there for the next block."""
         cached = going.cached()
         cached_grades = self._grades_of(cached)
-        kept = going.keep(self.out, self.out.status == OPEN)
-        tiers = self.requests.tiers
-        columns = {
-            name: column.reshape(tiers, -1)[:, kept].reshape(-1) if name in WIDE else column[kept]
-            for name, column in self.out._asdict().items()
-            if len(column)
-        }
-        columns |= {name: getattr(self.out, name) for name in Visits._fields if name not in columns}
-        columns["status"][columns["status"] != OPEN] = GONE
+        kept = going.keep(self.out, self.out.marks[STATUS] == OPEN)
+        out = self.out.taken(kept)
+        status = out.marks[STATUS]
+        status[status != OPEN] = GONE
         return replace(
             self,
             requests=self.requests.take(kept),
             decisions=_taken(self.decisions, kept),
             grades=self.grades[kept],
-            out=Visits(**columns),
+            out=out,
             cached=cached,
             cached_grades=cached_grades,
         )

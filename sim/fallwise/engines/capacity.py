@@ -9,7 +9,7 @@ import numpy as np
 from fallwise.scenario import Scenario
 from fallwise.tables import Int64s
 
-__all__ = ["WEEK_NS", "Hours", "HoursByTier", "hours_of"]
+__all__ = ["WEEK_NS", "Hours", "hours_of"]
 
 WEEK_NS: Final = 7 * 24 * 3600 * 10**9
 
@@ -30,27 +30,6 @@ class Hours(NamedTuple):
         """Return the hours of (tier, at_ns, servers), which are in order."""
         tier, at_ns, servers = np.array(steps, np.int64).reshape(-1, 3).T
         return cls(tier, at_ns, servers, period_ns)
-
-
-class HoursByTier(NamedTuple):
-    """The same for the event loop: tier k has the steps first[k] to first[k + 1]."""
-
-    first: Int64s
-    at_ns: Int64s
-    servers: Int64s
-    period_ns: Int64s
-
-    @classmethod
-    def of(cls, hours: Hours | None, tiers: int) -> Self:
-        """Return the steps in order of the tiers; none where there are no hours."""
-        if hours is None:
-            hours = Hours.of([])
-        return cls(
-            first=np.searchsorted(hours.tier, np.arange(tiers + 1)).astype(np.int64),
-            at_ns=np.array(hours.at_ns, np.int64),
-            servers=np.array(hours.servers, np.int64),
-            period_ns=np.array([hours.period_ns], np.int64),
-        )
 
 
 def hours_of(scenario: Scenario) -> Hours | None:

@@ -11,8 +11,9 @@ from typing import Literal, Protocol
 import numpy as np
 
 from fallwise.engines import loop, lru, state, sweep
-from fallwise.engines.layout import Rows, Tiers, Visits
+from fallwise.engines.layout import ENTERED, Rows, Visits
 from fallwise.engines.plan import Plan
+from fallwise.engines.tiers import following_of, tiers_of
 from fallwise.errors import Problem, TableError
 from fallwise.tables import Bools, Decisions, Int64s, OutcomeTable, RequestTable
 
@@ -59,18 +60,17 @@ def run(plan: Plan, way: Way | None = None) -> Run:
 
 class _Loop:
     def __init__(self, plan: Plan):
-        self.tiers = Tiers.of(plan)
-        self.state = state.fresh(plan, self.tiers.calls)
+        self.state = state.fresh(plan)
         self.lru = lru.fresh(plan.capacity, plan.ttl_ns, plan.warm)
 
     def advance(self, rows: Rows, out: Visits, *, final: bool) -> None:
         while True:
-            said = loop.run(self.tiers, rows, out, self.state, self.lru, final)
+            said = loop.run(rows, out, self.state, self.lru, final)
             if said == loop.THROUGH:
                 return
             if said == loop.TOO_LATE:
                 raise _too_late()
-            if self.lru.state[lru.CROWDED]:
+            if self.lru.state["crowded"][0]:
                 self.lru = lru.grown(self.lru)
             else:
                 self.state = state.with_more_room(self.state, out)
@@ -81,25 +81,26 @@ class _Loop:
         return kept
 
     def cached(self) -> Int64s:
-        held = np.unique(self.lru.request[: self.lru.state[lru.UNUSED]])
+        held = np.unique(self.lru.slots["request"][: self.lru.state["unused"][0]])
         return held[held >= 0]
 
 
 class _Pass:
     def __init__(self, plan: Plan):
-        self.tiers = Tiers.of(plan)
+        self.tiers, self.ways_on = tiers_of(plan), following_of(plan)
         self.held = np.zeros(len(plan.role), np.int64)
         self.free_ns = [np.empty(64, np.int64) for _ in plan.role]
         self.admitted = 0
 
     def advance(self, rows: Rows, out: Visits, *, final: bool) -> None:
-        sweep.admit(self.tiers, rows, out, self.admitted)
+        told = self.tiers, self.ways_on, rows, out
+        sweep.admit(*told, self.admitted)
         for k in range(len(self.held)):
             order = self._order(rows, out, k, final)
             done = 0
             while done < len(order):
                 free_ns = self.free_ns[k]
-                done = sweep.serve(self.tiers, rows, out, order, done, k, free_ns, self.held)
+                done = sweep.serve(*told, order, done, k, free_ns, self.held)
                 if done == sweep.TOO_LATE:
                     raise _too_late()
                 if done < len(order):
@@ -108,15 +109,14 @@ class _Pass:
     def _order(self, rows: Rows, out: Visits, k: int, final: bool) -> Int64s:
         """Return the rows that enter tier k now, in their order."""
         n = len(rows.arrival_ns)
-        enter_ns = out.enter_ns[k * n : (k + 1) * n]
-        due = np.flatnonzero(out.visit[k * n : (k + 1) * n] == sweep.DUE)
-        times = enter_ns[due]
-        if not final:
-            sure = times <= rows.arrival_ns[-1]
-            due, times = due[sure], times[sure]
-        if (times[1:] < times[:-1]).any():
-            due = due[np.argsort(times, kind="stable")]  # Rows of one time stay in order.
-        return due
+        order = np.empty(n, np.int64)
+        until = sweep.END_OF_TIME if final else int(rows.arrival_ns[-1])
+        count = sweep.due(out, n, k, until, order)
+        if count >= 0:
+            return order[:count]
+        order = order[: -1 - count]
+        # Rows of one time stay in order.
+        return order[np.argsort(out.times[ENTERED, k * n + order], kind="stable")]
 
     def keep(self, out: Visits, under_way: Bools) -> Bools:
         self.admitted = int(under_way.sum())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, NamedTuple, Self
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -25,7 +25,6 @@ __all__ = [
     "UP",
     "WHAT",
     "Fleet",
-    "FleetByTier",
     "fleet_of",
 ]
 
@@ -79,56 +78,6 @@ class Fleet(NamedTuple):
     def is_scaled(self) -> bool:
         """Return True where the number of replicas may change."""
         return bool((self.interval_ns < NEVER).any())
-
-
-class FleetByTier(NamedTuple):
-    """The same for the event loop, an entry a tier; without replicas has[k] is False.
-
-    Replica r of tier k is number first[k] + r of all; its slots begin at seat[k] + r * slots[k].
-    """
-
-    has: Any
-    first: Int64s
-    seat: Int64s
-    replicas: Int64s
-    slots: Int64s
-    least: Int64s
-    interval_ns: Int64s
-    target_ppm: Int64s
-    cold_ns: Int64s
-    linger_ns: Int64s
-    step_ns: Int64s
-    each_ns: Int64s
-    prefill_ns: Int64s
-    up_ns: Int64s
-    """(all replicas * cycles,)"""
-    down_ns: Int64s
-    cycles: Int64s
-    """(1,) how many there are."""
-
-    @classmethod
-    def of(cls, fleet: Fleet | None, tiers: int) -> Self:
-        """Return the replicas of all tiers, one after the other."""
-        wide: list[Int64s] = [np.zeros(tiers, np.int64) for _ in range(10)]
-        has = np.zeros(tiers, np.bool_)
-        up_ns = down_ns = np.empty((0, 0), np.int64)
-        if fleet is not None:
-            has[fleet.tier] = True
-            for column, given in zip(wide, fleet[1:11], strict=True):
-                column[fleet.tier] = given
-            there = np.arange(fleet.up_ns.shape[1]) < fleet.replicas[:, None]
-            up_ns, down_ns = fleet.up_ns[there], fleet.down_ns[there]
-        replicas, slots = wide[:2]
-        columns: list[Any] = [
-            has,
-            np.cumsum(replicas) - replicas,
-            np.cumsum(replicas * slots) - replicas * slots,
-            *wide,
-            np.array(up_ns.reshape(-1), np.int64),
-            np.array(down_ns.reshape(-1), np.int64),
-            np.array([up_ns.shape[1]], np.int64),
-        ]
-        return cls(*columns)
 
 
 def fleet_of(scenario: Scenario, seed: int) -> Fleet | None:

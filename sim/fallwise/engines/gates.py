@@ -1,73 +1,54 @@
 """What stands before a call in the compiled engine: breaker, limits, retry budget; and outages.
 
-A tier's gate is GATE numbers of State.gates, named below; docs/engine.md, 11 to 14.
+docs/engine.md, 11 to 14; the state of all of it is in the tier's record.
 """
 # mypy: disable-error-code="no-untyped-def,no-untyped-call"
 
 from __future__ import annotations
 
-from typing import Final
-
 import numpy as np
 
 from fallwise.engines.calls import FULL_BUDGET, MINUTE_NS, RETRY_COST
-from fallwise.engines.jit import part, pasted
-from fallwise.engines.state import GATE
+from fallwise.engines.jit import ONE, part
 from fallwise.engines.units import UNLIMITED
 
 __all__ = ["conforms", "credit", "in_outage", "lets_through", "may_retry", "tell"]
 
-# Places in a gate.
-REQUESTS_DUE: Final = 0
-TOKENS_DUE: Final = 1
-TRIPPED: Final = 2
-"""Not 0 when the breaker is open or half open."""
-OPEN_UNTIL: Final = 3
-THROUGH: Final = 4
-"""Probes that were let through."""
-GOOD: Final = 5
-SEEN: Final = 6
-BAD: Final = 7
-SPENT: Final = 8
-"""Millionths of the ten retries that the budget begins with, and not yet earned again."""
 
-
-@pasted
-def lets_through(calls, gates, k, now):
+@part
+def lets_through(tier, now):
     """Return True where the breaker lets an attempt through, and count it as a probe."""
-    gate = k * GATE
-    if calls.window[k] == 0 or gates[gate + TRIPPED] == 0:
+    if tier.window == 0 or tier.tripped == 0:
         return True
-    if now < gates[gate + OPEN_UNTIL] or gates[gate + THROUGH] >= calls.probes[k]:
+    if now < tier.open_until_ns or tier.through >= tier.probes:
         return False
-    gates[gate + THROUGH] += 1
+    tier.through += 1
     return True
 
 
-@pasted
-def tell(calls, gates, ends, k, now, bad):
+@part
+def tell(tier, ends, now, bad):
     """Tell the breaker, if there is one, how an attempt ended."""
-    gate, size = k * GATE, calls.window[k]
-    if size == 0:
+    if tier.window == 0:
         return
-    if gates[gate + TRIPPED] == 0:
-        at, seen = k * (len(ends) // len(calls.window)), gates[gate + SEEN]
-        if seen >= size:
-            gates[gate + BAD] -= ends[at + seen % size]
-        ends[at + seen % size] = bad
-        gates[gate + BAD] += bad
-        gates[gate + SEEN] = seen + 1
-        opens = seen + 1 >= size and gates[gate + BAD] >= calls.worst[k]
-    elif now < gates[gate + OPEN_UNTIL]:
+    opens = bad > 0
+    if tier.tripped == 0:
+        at = tier.first_end + tier.seen % tier.window
+        if tier.seen >= tier.window:
+            tier.bad -= ends[at]
+        ends[at] = bad
+        tier.bad += bad
+        tier.seen += 1
+        opens = tier.seen >= tier.window and tier.bad >= tier.worst
+    elif now < tier.open_until_ns:
         return
     else:
-        gates[gate + GOOD] += not bad
-        opens = bad
-        if gates[gate + GOOD] >= calls.probes[k]:
-            gates[gate + TRIPPED] = 0
+        tier.good += 1 - bad
+        if tier.good >= tier.probes:
+            tier.tripped = 0
     if opens:
-        gates[gate + TRIPPED], gates[gate + OPEN_UNTIL] = 1, now + calls.open_ns[k]
-        gates[gate + THROUGH] = gates[gate + GOOD] = gates[gate + SEEN] = gates[gate + BAD] = 0
+        tier.tripped, tier.open_until_ns = 1, now + tier.open_ns
+        tier.through = tier.good = tier.seen = tier.bad = 0
 
 
 @part
@@ -76,49 +57,46 @@ def _cost_ns(amount, per_minute):
     return amount // per_minute * MINUTE_NS + amount % per_minute * MINUTE_NS // per_minute
 
 
-@pasted
-def conforms(calls, rows, gates, k, i, v, now):
+@part
+def conforms(tier, tokens, now):
     """Return 0 and charge the call to its limits, or else how long until it would conform."""
-    gate = k * GATE
-    requests, tokens = calls.requests_per_minute[k], calls.tokens_per_minute[k]
     wait = np.int64(0)
-    if requests < UNLIMITED:
-        wait = max(wait, gates[gate + REQUESTS_DUE] - now - calls.burst_ns[k])
-    if tokens < UNLIMITED:
-        wait = max(wait, gates[gate + TOKENS_DUE] - now - calls.burst_ns[k])
+    if tier.requests_per_minute < UNLIMITED:
+        wait = max(wait, tier.requests_due_ns - now - tier.burst_ns)
+    if tier.tokens_per_minute < UNLIMITED:
+        wait = max(wait, tier.tokens_due_ns - now - tier.burst_ns)
     if wait == 0:
-        if requests < UNLIMITED:
-            due = max(gates[gate + REQUESTS_DUE], now)
-            gates[gate + REQUESTS_DUE] = due + _cost_ns(1, requests)
-        if tokens < UNLIMITED:
-            amount = np.int64(rows.prompt_tokens[i]) + rows.output_tokens[v]
-            due = max(gates[gate + TOKENS_DUE], now)
-            gates[gate + TOKENS_DUE] = due + _cost_ns(amount, tokens)
+        if tier.requests_per_minute < UNLIMITED:
+            cost_ns = _cost_ns(ONE, tier.requests_per_minute)
+            tier.requests_due_ns = max(tier.requests_due_ns, now) + cost_ns
+        if tier.tokens_per_minute < UNLIMITED:
+            cost_ns = _cost_ns(tokens, tier.tokens_per_minute)
+            tier.tokens_due_ns = max(tier.tokens_due_ns, now) + cost_ns
     return wait
 
 
-@pasted
-def credit(calls, gates, k):
+@part
+def credit(tier):
     """Let the budget grow by a visit."""
-    if calls.budget[k] < UNLIMITED:
-        gates[k * GATE + SPENT] = max(0, gates[k * GATE + SPENT] - calls.budget[k])
+    if tier.budget < UNLIMITED:
+        tier.spent = max(0, tier.spent - tier.budget)
 
 
-@pasted
-def may_retry(calls, gates, k):
+@part
+def may_retry(tier):
     """Return True where the budget has a retry left, and take it."""
-    if calls.budget[k] < UNLIMITED:
-        if gates[k * GATE + SPENT] + RETRY_COST > FULL_BUDGET:
+    if tier.budget < UNLIMITED:
+        if tier.spent + RETRY_COST > FULL_BUDGET:
             return False
-        gates[k * GATE + SPENT] += RETRY_COST
+        tier.spent += RETRY_COST
     return True
 
 
-@pasted
-def in_outage(calls, k, now):
-    """Return True where all calls fail that start now."""
-    for j in range(calls.outage[k], calls.outage[k + 1]):
-        since = now - calls.from_ns[j]
-        if since >= 0 and since % calls.every_ns[j] < calls.to_ns[j] - calls.from_ns[j]:
-            return True
-    return False
+@part
+def in_outage(tier, outages, now):
+    """Return 1 where all calls fail that start now, else 0."""
+    for j in range(tier.first_outage, tier.first_outage + tier.outages):
+        since = now - outages[j].from_ns
+        if since >= 0 and since % outages[j].every_ns < outages[j].to_ns - outages[j].from_ns:
+            return 1
+    return 0

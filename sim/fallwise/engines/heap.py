@@ -1,12 +1,23 @@
-"""The events to come in arrays: a heap whose nodes have four children; state.py says where."""
+"""The events to come in an array: a heap whose nodes have four children.
+
+Node j has its time at heap[HEAD + 2 * j], its code after it, and its children are the nodes
+4 * j + 1 to 4 * j + 4. What stands before HEAD is named below.
+"""
 # mypy: disable-error-code="no-untyped-def,no-untyped-call"
 
 from __future__ import annotations
 
-from fallwise.engines.jit import part, pasted
-from fallwise.engines.state import HEAD, HELD, LATE
+from typing import Final
 
-__all__ = ["is_before", "pop", "push"]
+from fallwise.engines.jit import part, pasted
+
+__all__ = ["HEAD", "HELD", "LATE", "is_before", "pop", "push"]
+
+HELD: Final = 0
+"""How many events there are."""
+LATE: Final = 1
+"""Not 0 when a time did not fit into int64."""
+HEAD: Final = 2
 
 
 @pasted

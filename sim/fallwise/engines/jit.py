@@ -7,7 +7,12 @@ the text of all files that kernels are made of, which take from nowhere else.
 
 No kernel allocates. So numba's reference counts are switched off: a tuple of arrays passed from
 function to function would have them counted up and down atomically, at thirty times the cost.
+
+A kernel is made of many small parts. numba would make machine code of each of them, with all that
+it calls, although only the kernel is ever called from Python: two thirds of the time to compile.
 """
+
+# mypy: disable-error-code="no-untyped-call"
 
 from __future__ import annotations
 
@@ -15,18 +20,70 @@ import hashlib
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+import numpy as np
 from numba import njit
+from numba.core.codegen import JITCodeLibrary
+from numba.core.compiler import CompilerBase, DefaultPassBuilder
+from numba.core.compiler_machinery import register_pass
+from numba.core.typed_passes import NativeLowering
 
-__all__ = ["kept", "part", "pasted", "stamp"]
+__all__ = ["NO", "ONE", "ZERO", "kept", "part", "pasted", "stamp"]
+
+# Literals as arguments would have a function compiled once for each of them.
+ZERO: Final = np.int64(0)
+ONE: Final = np.int64(1)
+NO: Final = np.bool_(False)
+
+
+class _Library(JITCodeLibrary):
+    """The code of a part, not made into machine code: that is done once, for the whole kernel."""
+
+    def finalize(self) -> None:
+        self._raise_if_finalized()
+        for library in dict.fromkeys(self._linking_libraries):
+            self._reload_init.update(library._reload_init)
+            self._final_module.link_in(library._get_module_for_linking(), preserve=True)
+        self._finalized = True
+
+
+@register_pass(mutates_CFG=True, analysis_only=False)
+class _Lowering(NativeLowering):
+    _name = "fallwise_part_lowering"
+
+    def run_pass(self, state: Any) -> bool:
+        state.library = _Library(state.targetctx.codegen(), state.func_id.func_qualname)
+        state.flags.no_compile = True
+        super().run_pass(state)
+        # What callers know the part by; never called. numba wants a builtin that equals no other.
+        key = [state.library].append
+        state.targetctx.insert_user_function(key, state.cr.fndesc, [state.library])
+        state["cr"] = state.cr._replace(cfunc=key)
+        return True
+
+
+class _Compiler(CompilerBase):
+    def define_pipelines(self) -> list[Any]:
+        pipeline = DefaultPassBuilder.define_nopython_pipeline(self.state)
+        passes = [(_Lowering if p is NativeLowering else p, why) for p, why in pipeline.passes]
+        pipeline.passes = passes
+        pipeline.finalize()
+        return [pipeline]
+
 
 _njit: Any = njit
 _WAY: dict[str, Any] = {"_nrt": False, "nogil": True, "error_model": "numpy"}
+_INSIDE: dict[str, Any] = {
+    **_WAY,
+    "no_cpython_wrapper": True,
+    "no_cfunc_wrapper": True,
+    "pipeline_class": _Compiler,
+}
 
-part: Any = _njit(**_WAY)
+part: Any = _njit(**_INSIDE)
 """Compile a function that kernels call."""
-pasted: Any = _njit(**_WAY, inline="always")
+pasted: Any = _njit(**_INSIDE, forceinline=True)
 """Put a function into the kernels that call it: for those called in one place, or very small."""
 
 

@@ -1,4 +1,4 @@
-"""The arrays that the compiled engine works on, and what both its ways do with them.
+"""The columns that the compiled engine reads and writes, and what both its ways do with them.
 
 Columns of (n, K) are flat, tier after tier: row i at tier k stands at k * n + i.
 """
@@ -6,19 +6,19 @@ Columns of (n, K) are flat, tier after tier: row i at tier k stands at k * n + i
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Final, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fallwise.engines.calls import Calls, no_calls
-from fallwise.engines.capacity import HoursByTier
-from fallwise.engines.fleet import FleetByTier
-from fallwise.engines.jit import pasted
+from fallwise.engines.jit import NO, pasted
 from fallwise.engines.plan import CACHE, Plan
+from fallwise.engines.tiers import NONE_LEFT, NONE_LOCAL, Records, numbers
 from fallwise.tables import (
     ANSWERED,
     CALL_COUNTS,
+    CALL_TIMES,
     REFUSED,
     Bools,
     Decisions,
@@ -29,101 +29,56 @@ from fallwise.tables import (
 )
 
 __all__ = [
-    "NONE_LEFT",
-    "NONE_LOCAL",
+    "ATTEMPTS",
+    "BUSY",
+    "CUT_OFF",
+    "ENTERED",
+    "ERRORS",
+    "FINISHED",
+    "HEDGES",
+    "LIMITED",
     "OPEN",
+    "OUTRUN",
+    "PAUSED",
+    "QUEUED",
+    "RENTED",
+    "STARTED",
+    "STATUS",
     "Rows",
-    "Tiers",
     "Visits",
     "answer",
     "asks_cache",
-    "count_nothing",
+    "begin",
+    "begin_visits",
     "following",
     "go_on",
     "route",
 ]
 
-# Where `following` leads when there is no further tier.
-NONE_LEFT: Final = -1
-NONE_LOCAL: Final = -2
-
 OPEN: Final = -1
 """Status of a request under way."""
 
-WIDE: Final = (
-    *("visit", "enter_ns", "start_ns", "finish_ns", "busy_ns", "rented_ns"),
-    *CALL_COUNTS,
-)
-"""The columns of (n, K); those of CALL_COUNTS are empty where no visit is of several calls."""
+CALL: Final = numbers("ns", "error_ns", "pause_ns", "fails")
 
-
-class Tiers(NamedTuple):
-    """A Plan in arrays, (K,) unless it says otherwise."""
-
-    role: Int8s
-    servers: Int64s
-    queue_limit: Int64s
-    timeout_ns: Int64s
-    cancel: Bools
-    local: Bools
-    give_up: Bools
-    fills: Bools
-    pair: Int64s
-    """First tier of the pair that it belongs to, -1 where it belongs to none."""
-    following: Int64s
-    """(4 * (K + 1),) the first tier at or after k for a request that may go anywhere, then for one
-    that must stay local; NONE_LEFT or NONE_LOCAL. Then both again, where tier k - 1 failed."""
-    hours: HoursByTier
-    fleet: FleetByTier
-    calls: Calls
-
-    @classmethod
-    def of(cls, plan: Plan) -> Self:
-        """Return the plan, with its pairs and ways on looked up."""
-        tiers = len(plan.role)
-        pair = np.where(plan.paired, np.arange(tiers) - 1, -1)
-        pair[:-1] = np.where(plan.paired[1:], np.arange(tiers - 1), pair[:-1])
-        return cls(
-            role=_flat(plan.role, np.int8),
-            servers=_flat(plan.servers, np.int64),
-            queue_limit=_flat(plan.queue_limit, np.int64),
-            timeout_ns=_flat(plan.timeout_ns, np.int64),
-            cancel=_flat(plan.cancel, np.bool_),
-            local=_flat(plan.local, np.bool_),
-            give_up=_flat(plan.give_up, np.bool_),
-            fills=_flat(plan.fills, np.bool_),
-            pair=_flat(pair, np.int64),
-            following=np.array(
-                [
-                    _following(plan, k, stays, failed)
-                    for failed in (False, True)
-                    for stays in (False, True)
-                    for k in range(tiers + 1)
-                ],
-                np.int64,
-            ),
-            hours=HoursByTier.of(plan.hours, tiers),
-            fleet=FleetByTier.of(plan.fleet, tiers),
-            calls=Calls(
-                *(
-                    _flat(c, c.dtype)
-                    for c in (no_calls(tiers) if plan.calls is None else plan.calls)
-                )
-            ),
-        )
-
-
-def _following(plan: Plan, k: int, stays: bool, failed: bool) -> int:
-    """Return the first tier at or after k that is there for such a request, after such a visit."""
-    fallback = np.zeros(len(plan.role), np.bool_) if plan.fallback is None else plan.fallback
-    there = ~fallback
-    if failed:  # The fallbacks that follow directly are there, too.
-        there[k : k + int(np.argmin(np.append(fallback[k:], False)))] = True
-    ahead = np.flatnonzero(there[k:])
-    mine = np.flatnonzero((there & plan.local)[k:]) if stays else ahead
-    if len(mine):
-        return k + int(mine[0])
-    return NONE_LOCAL if len(ahead) else NONE_LEFT
+# Rows of Visits.ends, Visits.marks, Visits.times and Visits.counts.
+END: Final = 0
+ANSWER_OF: Final = 1
+STATUS: Final = 0
+HIT_TIER: Final = 1
+ANSWER_TIER: Final = 2
+ENTERED: Final = 0
+STARTED: Final = 1
+FINISHED: Final = 2
+BUSY: Final = 3
+RENTED: Final = 4
+QUEUED: Final = 5
+PAUSED: Final = 6
+ATTEMPTS: Final = 0
+ERRORS: Final = 1
+LIMITED: Final = 2
+HEDGES: Final = 3
+CUT_OFF: Final = 4
+OUTRUN: Final = 5
 
 
 class Rows(NamedTuple):
@@ -142,18 +97,16 @@ class Rows(NamedTuple):
     prompt_tokens: Int64s
     output_tokens: Int64s
     """No entries where nobody serves by tokens or limits them."""
-    call_ns: Int64s
-    call_fails: Bools
-    error_ns: Int64s
-    pause_ns: Int64s
+    calls: Records
+    """(n * C,) of CALL, the C calls that a request may make one after the other."""
 
     @classmethod
     def of(cls, plan: Plan, requests: RequestTable, decisions: Decisions) -> Self:
         """Return the columns that an engine reads, copied only where they lie otherwise."""
         by_tokens = plan.calls is not None or (plan.fleet is not None and plan.fleet.is_batching)
 
-        def optional(values: NDArray[Any] | None, dtype: Any = np.int64) -> NDArray[Any]:
-            return np.empty(0, dtype) if values is None else _flat(values, dtype)
+        def optional(values: NDArray[Any] | None) -> NDArray[Any]:
+            return np.empty(0, np.int64) if values is None else _flat(values, np.int64)
 
         return cls(
             arrival_ns=_flat(requests.arrival_ns, np.int64),
@@ -168,62 +121,98 @@ class Rows(NamedTuple):
             verify=_flat(decisions.verify, np.bool_),
             prompt_tokens=optional(requests.prompt_tokens if by_tokens else None),
             output_tokens=optional(requests.output_tokens if by_tokens else None),
-            call_ns=optional(requests.call_ns),
-            call_fails=optional(requests.call_fails, np.bool_),
-            error_ns=optional(requests.error_ns),
-            pause_ns=optional(requests.pause_ns),
+            calls=_calls(requests),
         )
+
+
+def _calls(requests: RequestTable) -> Records:
+    if requests.call_ns is None:
+        return np.empty(0, CALL)
+    calls = np.zeros(requests.call_ns.shape, CALL)
+    calls["ns"] = requests.call_ns
+    calls["error_ns"] = requests.call_ns if requests.error_ns is None else requests.error_ns
+    for name, column in (("pause_ns", requests.pause_ns), ("fails", requests.call_fails)):
+        if column is not None:
+            calls[name] = column
+    return calls.reshape(-1)
 
 
 class Visits(NamedTuple):
-    """The columns of an OutcomeTable that an engine writes."""
+    """The columns of an OutcomeTable that an engine writes; what stands where is named above."""
 
     request: Int64s
-    end_ns: Int64s
-    status: Int8s
-    hit_tier: Int8s
-    answer_of: Int64s
-    answer_tier: Int8s
+    ends: Int64s
+    """(2, n)"""
+    marks: Int8s
+    """(3, n)"""
     visit: Int8s
-    enter_ns: Int64s
-    start_ns: Int64s
-    finish_ns: Int64s
-    busy_ns: Int64s
-    rented_ns: Int64s
-    """No entries where the plan rents nothing that comes and goes."""
-    attempts: Int8s
-    errors: Int8s
-    rate_limited: Int8s
-    hedges: Int8s
-    cut_off: Int8s
-    outrun: Int8s
+    """(K * n,)"""
+    times: Int64s
+    """(4 to 7, K * n): up to RENTED where something comes and goes, all where calls are made."""
+    counts: Int8s
+    """(6, K * n), or (6, 0) where no calls are made."""
 
     @classmethod
     def empty(cls, request: Int64s, requests: RequestTable, rents: bool) -> Self:
-        """Return columns for these requests; whatever handles them writes every cell."""
+        """Return columns for these requests, nothing begun: see `begin`."""
         n, tiers = len(request), requests.tiers
-        wide: list[Any] = [np.empty(n * tiers, np.int64) for _ in range(4)]
-        one, two = (np.empty(n, np.int64) for _ in range(2))
-        status, hit_tier, answer_tier = (np.empty(n, np.int8) for _ in range(3))
-        visit = np.empty(n * tiers, np.int8)
-        wide.append(np.empty(n * tiers if rents else 0, np.int64))
-        cells = 0 if requests.call_ns is None else n * tiers
-        counts: list[Any] = [np.empty(cells, np.int8) for _ in CALL_COUNTS]
-        return cls(request, one, status, hit_tier, two, answer_tier, visit, *wide, *counts)
+        calls = requests.call_ns is not None
+        return cls(
+            request,
+            np.empty((2, n), np.int64),
+            np.empty((3, n), np.int8),
+            np.zeros(tiers * n, np.int8),
+            np.zeros((PAUSED + 1 if calls else BUSY + 1 + rents, tiers * n), np.int64),
+            np.zeros((len(CALL_COUNTS), tiers * n if calls else 0), np.int8),
+        )
 
     def table(self, requests: RequestTable, rents: bool) -> OutcomeTable:
         """Return the same memory as an OutcomeTable."""
-        n = len(self.request)
-        tiers = requests.tiers
-        columns = {
-            name: column.reshape(tiers, n).T if name in WIDE else column
-            for name, column in self._asdict().items()
-            if (rents or name != "rented_ns")
-            and (requests.call_ns is not None or name not in CALL_COUNTS)
-        }
-        return OutcomeTable(
-            arrival_ns=requests.arrival_ns, provenance=requests.provenance, **columns
+        n, tiers = len(self.request), requests.tiers
+
+        def wide(column: NDArray[Any]) -> NDArray[Any]:
+            return column.reshape(tiers, n).T
+
+        columns = dict(
+            zip(("enter_ns", "start_ns", "finish_ns", "busy_ns"), self.times, strict=False)
         )
+        if rents:
+            columns["rented_ns"] = self.times[RENTED]
+        if requests.call_ns is not None:
+            columns |= zip(CALL_TIMES, self.times[QUEUED:], strict=True)
+            columns |= zip(CALL_COUNTS, self.counts, strict=True)
+        return OutcomeTable(
+            request=self.request,
+            arrival_ns=requests.arrival_ns,
+            end_ns=self.ends[END],
+            answer_of=self.ends[ANSWER_OF],
+            status=self.marks[STATUS],
+            hit_tier=self.marks[HIT_TIER],
+            answer_tier=self.marks[ANSWER_TIER],
+            visit=wide(self.visit),
+            **{name: wide(column) for name, column in columns.items()},
+            provenance=requests.provenance,
+        )
+
+    def taken(self, rows: Bools) -> Self:
+        """Return a copy of these rows."""
+
+        def part(columns: NDArray[Any]) -> NDArray[Any]:
+            if not columns.size:
+                return columns.copy()
+            kept = columns.reshape(-1, len(self.request))[:, rows]
+            return kept.reshape(*columns.shape[:-1], -1)
+
+        columns: tuple[NDArray[Any], ...] = self
+        return type(self)(*map(part, columns))
+
+    def begin_with(self, rows: Self) -> None:
+        """Copy these rows over the first ones."""
+        n, first = len(self.request), len(rows.request)
+        pairs: Iterable[tuple[NDArray[Any], NDArray[Any]]] = zip(self, rows, strict=True)
+        for mine, columns in pairs:
+            if columns.size:
+                mine.reshape(-1, n)[:, :first] = columns.reshape(-1, first)
 
 
 def _flat(values: NDArray[Any], dtype: Any) -> NDArray[Any]:
@@ -232,52 +221,62 @@ def _flat(values: NDArray[Any], dtype: Any) -> NDArray[Any]:
 
 
 @pasted
-def count_nothing(out, v):
-    """Begin to count the calls of a visit, where they are counted."""
-    if len(out.attempts):
-        out.attempts[v] = out.errors[v] = out.rate_limited[v] = 0
-        out.hedges[v] = out.cut_off[v] = out.outrun[v] = 0
-
-
-@pasted
 def asks_cache(tiers, rows, i):
     """Return True where the request visits the cache, and so may fill it."""
-    return tiers.role[0] == CACHE and (tiers.local[0] or not rows.local[i])
+    return tiers[0].role == CACHE and (tiers[0].local or not rows.local[i])
 
 
 @pasted
-def following(tiers, rows, i, k, failed):
+def following(ways_on, rows, i, k, failed):
     """Return the first tier at or after k that the request may visit, or NONE_LEFT, NONE_LOCAL.
 
     failed: its visit to tier k - 1 did.
     """
     column = (1 if rows.local[i] else 0) + (2 if failed else 0)
-    return tiers.following[k + column * (len(tiers.role) + 1)]
+    return ways_on[k + column * (len(ways_on) // 4)]
 
 
 @pasted
-def route(tiers, rows, out, now, i):
+def route(tiers, ways_on, rows, out, now, i):
     """Return the first tier that is no cache and when it is entered, or (-1, now) and end it."""
-    first = following(tiers, rows, i, max(rows.start[i], 1 if tiers.role[0] == CACHE else 0), False)
+    earliest = max(rows.start[i], 1 if tiers[0].role == CACHE else 0)
+    first = following(ways_on, rows, i, earliest, NO)
     if first < 0:
-        out.status[i], out.end_ns[i] = REFUSED, now
+        out.marks[STATUS, i], out.ends[END, i] = REFUSED, now
         return np.int64(NONE_LEFT), now
     return first, now + (rows.router_ns[i] if len(rows.router_ns) else 0)
 
 
 @pasted
-def go_on(tiers, rows, out, now, i, k, status, failed, gives_up):
+def go_on(ways_on, rows, out, now, i, k, status, failed, gives_up):
     """Return the tier after k; or end the request, and return a tier below 0."""
-    tier = following(tiers, rows, i, k + 1, failed)
+    tier = following(ways_on, rows, i, k + 1, failed)
     if gives_up:
         tier = np.int64(NONE_LEFT)
     if tier < 0:
-        out.status[i], out.end_ns[i] = REFUSED if tier == NONE_LOCAL else status, now
+        out.marks[STATUS, i] = REFUSED if tier == NONE_LOCAL else status
+        out.ends[END, i] = now
     return tier
 
 
 @pasted
 def answer(out, at_ns, i, k, answer_of, answer_tier):
     """End a request with an answer that came from tier k."""
-    out.status[i], out.end_ns[i], out.hit_tier[i] = ANSWERED, at_ns, k
-    out.answer_of[i], out.answer_tier[i] = answer_of, answer_tier
+    out.marks[STATUS, i], out.ends[END, i], out.marks[HIT_TIER, i] = ANSWERED, at_ns, k
+    out.ends[ANSWER_OF, i], out.marks[ANSWER_TIER, i] = answer_of, answer_tier
+
+
+@pasted
+def begin(out, i):
+    """Write what of a row is not 0 before anything happens to it."""
+    out.marks[STATUS, i] = OPEN
+    out.marks[HIT_TIER, i] = out.marks[ANSWER_TIER, i] = out.ends[ANSWER_OF, i] = -1
+
+
+@pasted
+def begin_visits(tiers, out, i, n, but_for):
+    """Write what of a row's visits is not 0 before them, at all tiers but for one, or -1."""
+    for k in range(len(tiers)):
+        if k != but_for:
+            v = k * n + i
+            out.times[ENTERED, v] = out.times[STARTED, v] = out.times[FINISHED, v] = -1

@@ -5,9 +5,7 @@ calls again. Columns of (n, K) are flat, tier after tier: row i at tier k stands
 
 Arrivals come from their sorted column; everything else waits in a heap whose nodes have four
 children. Events that would do nothing are left out where that is known: of a work's end and its
-timeout only the earlier one is kept, unless the server stays busy after it. What waits for a tier
-stands in a ring of rows; one that has left it is skipped when its turn comes. Nobody in it has his
-timeout before its head, so of their timeouts one is among the events, the tier's timer.
+timeout only the earlier one is kept, unless the server stays busy after it.
 """
 # mypy: disable-error-code="no-untyped-def,no-untyped-call"
 
@@ -17,26 +15,42 @@ from typing import Any, Final
 
 import numpy as np
 
-from fallwise.engines import lru as cache
-from fallwise.engines.attempts import handle_call, start_waiting
-from fallwise.engines.heap import is_before, pop, push
-from fallwise.engines.jit import kept, part, pasted
-from fallwise.engines.layout import OPEN, answer, asks_cache, count_nothing, go_on, route
+from fallwise.engines import lru as caches
+from fallwise.engines.attempts import (
+    STAYS,
+    start_waiting,
+)
+from fallwise.engines.heap import HEAD, HELD, LATE, is_before, pop, push
+from fallwise.engines.jit import NO, ZERO, kept, part, pasted
+from fallwise.engines.layout import (
+    BUSY,
+    ENTERED,
+    FINISHED,
+    RENTED,
+    STARTED,
+    answer,
+    asks_cache,
+    begin,
+    begin_visits,
+    go_on,
+    route,
+)
 from fallwise.engines.plan import (
     CALL,
     DONE,
     ENTER,
-    GAVE_UP,
     ROUND,
     STEP,
     TIMEOUT,
     UNLIMITED,
     VERIFIED,
 )
+from fallwise.engines.queues import NOBODY, called, set_timer, wait
 from fallwise.engines.rounds import begin_steps, end_steps
 from fallwise.engines.scaling import change_replicas, leave_seat, sit
-from fallwise.engines.servers import call, change, note_rent
-from fallwise.engines.state import CHANGES, CROWDED, HEAD, HELD, LATE, NEXT, RING, ROWS, TIERS
+from fallwise.engines.servers import call, change, rent
+from fallwise.engines.state import ROWS, TIERS
+from fallwise.engines.visits import answered, visit_by_calls
 from fallwise.tables import (
     ABANDONED,
     ACCEPTED,
@@ -64,14 +78,11 @@ TOO_LATE: Final = 2
 EVENTS_AT_ONCE: Final = 128
 """No event makes as many new ones, on its way through 16 full tiers."""
 END_OF_TIME: Final = (1 << 63) - 1
-STAYS: Final = -1
-"""What happened ended no visit."""
-NOBODY: Final = -1
 NOTHING: Final = -1
 
 
 def _entry(source):
-    def run(tiers, rows, out, s, lru, final):
+    def run(rows, out, s, lru, final):
         """Handle events and return THROUGH, FULL or TOO_LATE.
 
         Unless it is the final call, more requests may come, none before the last arrival: only
@@ -79,17 +90,17 @@ def _entry(source):
         """
         if source < 0:  # Never; see jit.py.
             return -1
-        return _run(tiers, rows, out, s, lru, final)
+        return _run(rows, out, s, lru, final)
 
     return run
 
 
 @pasted
-def _run(tiers, rows, out, s, lru, final):
-    n, heap, flags = len(rows.arrival_ns), s.heap, s.flags
+def _run(rows, out, s, lru, final):
+    n, heap, clock, cache = len(rows.arrival_ns), s.heap, s.clock[0], lru.state[0]
     room = (len(heap) - HEAD) // 2 - EVENTS_AT_ONCE
     hand = np.int64(NOTHING)  # An ENTER for this instant that is not among the other events.
-    i = flags[NEXT]
+    i = clock.next
     now: Any = np.int64(0)
     code: Any = now
     while True:
@@ -100,11 +111,11 @@ def _run(tiers, rows, out, s, lru, final):
                 continue
             code = hand
         else:
-            if heap[HELD] > room or flags[CROWDED] or lru.state[cache.CROWDED]:
+            if heap[HELD] > room or clock.crowded or cache.crowded:
                 return FULL
             if i < n:
                 now, code = rows.arrival_ns[i], ENTER << 56 | i << 8
-            elif (final or n == 0) and heap[HELD] == flags[CHANGES] and s.waiting.sum() == 0:
+            elif (final or n == 0) and heap[HELD] == clock.changes and not _anybody_waits(s.tiers):
                 return TOO_LATE if heap[LATE] else THROUGH
             elif final or n == 0:
                 now, code = END_OF_TIME, 0
@@ -114,243 +125,207 @@ def _run(tiers, rows, out, s, lru, final):
                 now, code = heap[HEAD], heap[HEAD + 1]
                 pop(heap)
             elif i < n:
-                hand = _arrive(tiers, rows, out, s, lru, now, i)
+                hand = _arrive(rows, out, s, lru, now, i)
                 i += 1
-                flags[NEXT] = i
+                clock.next = i
                 continue
             else:
                 return TOO_LATE if heap[LATE] else THROUGH
-        kind, i_or_step, k = code >> 56, code >> 8 & ROWS, code & TIERS
-        if kind < DONE or kind == STEP:
-            hand = _change(tiers, rows, out, s, lru, now, kind, i_or_step, k)
-        else:
-            hand = _handle(tiers, rows, out, s, lru, now, code)
+        hand = _handle(rows, out, s, lru, now, code)
+
+
+@part
+def _anybody_waits(tiers):
+    waiting = 0
+    for k in range(len(tiers)):
+        waiting += tiers[k].waiting
+    return waiting > 0
 
 
 @pasted
-def _arrive(tiers, rows, out, s, lru, now, i):
+def _arrive(rows, out, s, lru, now, i):
     """Write all cells of a row, let it visit the cache, which happens in one go, and go on."""
-    n = len(rows.arrival_ns)
-    out.status[i] = OPEN
-    out.hit_tier[i] = out.answer_of[i] = out.answer_tier[i] = -1
-    if len(out.rented_ns):
-        note_rent(out, s, now, i)
-    for k in range(len(tiers.role)):
-        v = k * n + i
-        out.visit[v] = NOT_VISITED
-        out.enter_ns[v] = out.start_ns[v] = out.finish_ns[v] = -1
-        out.busy_ns[v] = 0
-        count_nothing(out, v)
+    n, tiers = len(rows.arrival_ns), s.tiers
+    begin(out, i)
+    begin_visits(tiers, out, i, n, np.int64(NOBODY))
+    if s.clock[0].rents:
+        for k in range(len(tiers)):
+            rent(tiers[k], now, ZERO)
+            out.times[RENTED, k * n + i] = tiers[k].rented_ns
+            tiers[k].rented_ns = 0
     if asks_cache(tiers, rows, i):
-        out.enter_ns[i] = out.start_ns[i] = now
-        slot = cache.look_up(lru, rows.key[i], now)
+        out.times[ENTERED, i] = out.times[STARTED, i] = now
+        slot = caches.look_up(lru.state[0], lru.table, lru.slots, rows.key[i], now)
         now += rows.service_ns[i]
-        out.finish_ns[i] = now
-        if slot >= 0 and lru.request[slot] >= 0:
-            out.visit[i] = ACCEPTED
-            answer(out, now, i, 0, lru.request[slot], lru.tier[slot])
-            return np.int64(NOTHING)
-        tier = _filled_by(tiers, rows, i) if slot >= 0 else np.int64(NOBODY)
+        out.times[FINISHED, i] = now
+        of, tier = np.int64(NOBODY), np.int64(NOBODY)
+        if slot >= 0:
+            of, tier = lru.slots[slot].request, lru.slots[slot].tier
+            if of < 0:
+                of, tier = out.request[i], _filled_by(tiers, rows, i)
         if tier >= 0:
             out.visit[i] = ACCEPTED
-            answer(out, now, i, 0, out.request[i], tier)
+            answer(out, now, i, ZERO, of, tier)
             return np.int64(NOTHING)
         out.visit[i] = MISSED
-    tier, at_ns = route(tiers, rows, out, now, i)
-    return _entering(tiers, s, at_ns, i, tier, at_ns == rows.arrival_ns[i])
+    tier, at_ns = route(tiers, s.ways_on, rows, out, now, i)
+    return _entering(tiers, s.heap, at_ns, i, tier, at_ns == rows.arrival_ns[i])
 
 
 @pasted
 def _filled_by(tiers, rows, i):
     """Return the tier that would have filled the cache with the request's own answer."""
-    n = len(rows.arrival_ns)
-    for k in range(max(rows.start[i], 1), len(tiers.role)):
-        if tiers.fills[k] and rows.accept[k * n + i] and (tiers.local[k] or not rows.local[i]):
-            return np.int64(k)
-    return np.int64(NOBODY)
+    n, by = len(rows.arrival_ns), np.int64(NOBODY)
+    for k in range(len(tiers) - 1, max(rows.start[i], 1) - 1, -1):
+        if tiers[k].fills and rows.accept[k * n + i] and (tiers[k].local or not rows.local[i]):
+            by = np.int64(k)
+    return by
 
 
 @pasted
-def _handle(tiers, rows, out, s, lru, now, code):
-    """Handle an event: what it does to the visit, to the request, and to the server."""
-    hand = np.int64(NOTHING)
-    kind, i, k = code >> 56, code >> 8 & ROWS, code & TIERS
-    n = len(rows.arrival_ns)
-    v = k * n + i
-    over = out.finish_ns[v] >= 0
-    visit, starts, frees = STAYS, NOBODY, False
-    if tiers.calls.several[k] and kind != VERIFIED:
-        visit = handle_call(tiers, rows, out, s, now, kind, i, k, code >> 4 & TIERS)
-    elif kind == ENTER:
-        visit, starts = _enter(tiers, rows, out, s, now, i, k, v)
-    elif kind == DONE:
-        frees = not (over and tiers.cancel[k])  # Lost with its replica otherwise.
-        if not over:
-            out.finish_ns[v], out.busy_ns[v] = now, now - out.start_ns[v]
-            if rows.verify[v]:
-                looking = rows.verifier_ns[v] if len(rows.verifier_ns) else 0
-                push(s.heap, now + looking, VERIFIED << 56 | i << 8 | k)
-            else:
-                visit = ACCEPTED if rows.accept[v] else DECLINED
-    elif kind == VERIFIED:
-        visit = ACCEPTED if rows.accept[v] else DECLINED
-    elif not over and out.start_ns[v] < 0:  # TIMEOUT or GAVE_UP in the queue.
-        visit = WAITED_OUT if kind == TIMEOUT else ABANDONED
-        out.finish_ns[v] = now
-        s.waiting[k] -= 1
-    elif not over and kind == TIMEOUT:
-        visit = WORKED_OUT
-        out.finish_ns[v] = now
-        frees = tiers.cancel[k]
-        out.busy_ns[v] = now - out.start_ns[v] if frees else rows.service_ns[v]
-    if visit != STAYS:
-        out.visit[v] = visit
-        hand = _leave(tiers, rows, out, s, lru, now, i, k)
-    if frees:
-        starts = _free_server(tiers, out, s, now, n, i, k)
-    if starts != NOBODY:
-        _start(tiers, rows, out, s, now, starts, k, k * n + starts)
-    if kind == TIMEOUT and s.timer[k] == i:
-        _set_timer(tiers, out, s, n, k)
-    return hand
-
-
-@part
-def _change(tiers, rows, out, s, lru, now, kind, step, k):
-    """Let servers come or go, and then start those who wait, one by one.
+def _handle(rows, out, s, lru, now, code):
+    """Handle an event: what it does to the visit, to the request, and to the server.
 
     Return the ENTER that is to be handled at this instant, or NOTHING.
     """
-    n = len(rows.arrival_ns)
-    if kind == ROUND:
-        end_steps(tiers, s, now, step, k)
-        return np.int64(NOTHING)
-    if kind == STEP:
-        begin_steps(tiers, rows, s, now, step, k)
-        return np.int64(NOTHING)
-    s.flags[CHANGES] -= 1
-    if kind == CALL and tiers.calls.several[k]:
-        start_waiting(tiers, rows, out, s, now, k)
-    elif kind == CALL:
-        head = _called(out, s, n, k)
-        if head != NOBODY:
-            call(s, now, k)
-            _start(tiers, rows, out, s, now, head, k, k * n + head)
-    elif tiers.fleet.has[k]:
-        i = change_replicas(tiers, s, now, step, k)
+    n, clock, heap = len(rows.arrival_ns), s.clock[0], s.heap
+    kind, i, k = code >> 56, code >> 8 & ROWS, code & TIERS
+    tier = s.tiers[k]
+    visit, starts, frees, judged = STAYS, np.int64(NOBODY), False, False
+    if kind < DONE or kind == STEP:
+        i = _change(clock, tier, s, rows.prompt_tokens, now, kind, i, k)
         if i != NOBODY:
-            v = k * n + i
-            out.visit[v], out.finish_ns[v], out.busy_ns[v] = ERRORED, now, now - out.start_ns[v]
-            return _leave(tiers, rows, out, s, lru, now, i, k)
+            visit = ERRORED
+            _end_visit(out, now, k * n + i)
+        elif kind == CALL and not tier.several:
+            starts = called(out, tier, s.ring, clock.ring, n, k)
+            if starts != NOBODY:
+                call(clock, heap, now, k)
+    elif kind == VERIFIED:
+        judged = True
+    elif tier.several:
+        visit, judged = visit_by_calls(rows, out, s, tier, now, code, i, k, k * n + i)
     else:
-        change(tiers, s, now, step, k)
-    return np.int64(NOTHING)
+        visit, starts, frees, judged = _visit(rows, out, s, tier, now, kind, i, k, k * n + i)
+    v = k * n + i
+    if judged:
+        visit = ACCEPTED if rows.accept[v] else DECLINED
+    hand = np.int64(NOTHING)
+    if visit != STAYS:
+        out.visit[v] = visit
+        hand = _leave(rows, out, s, lru, now, i, k)
+    if frees:
+        if tier.replicas:
+            leave_seat(tier, s.replicas, s.seats, heap, now, i, k)
+        else:
+            tier.free += 1
+        starts = called(out, tier, s.ring, clock.ring, n, k)
+    if starts != NOBODY:
+        _start(rows, out, s, tier, now, starts, k, k * n + starts)
+    if tier.several:
+        start_waiting(clock, tier, s.slots, s.outages, rows.calls, heap, now, k)
+    elif kind == TIMEOUT and tier.timer == i:
+        set_timer(out, tier, s.ring, clock.ring, heap, n, k)
+    return hand
 
 
 @pasted
-def _enter(tiers, rows, out, s, now, i, k, v):
-    """Return how the visit ended if it ended at once, and i if it starts at once."""
-    out.enter_ns[v] = now
-    if s.free[k] > 0:
-        return STAYS, i
-    if s.waiting[k] >= tiers.queue_limit[k]:
-        out.finish_ns[v] = now
-        return TURNED_AWAY, NOBODY
-    if s.timer[k] == NOBODY and tiers.timeout_ns[k] < UNLIMITED:
-        s.timer[k] = i
-        push(s.heap, now + tiers.timeout_ns[k], TIMEOUT << 56 | i << 8 | k)
-    if len(rows.patience_ns) and rows.patience_ns[v] < UNLIMITED:
-        push(s.heap, now + rows.patience_ns[v], GAVE_UP << 56 | i << 8 | k)
-    size = s.flags[RING]
-    s.ring[k * size + (s.last[k] & (size - 1))] = i
-    s.last[k] += 1
-    s.waiting[k] += 1
-    if s.last[k] - s.first[k] == size:
-        s.flags[CROWDED] = 1
-    return STAYS, NOBODY
+def _end_visit(out, now, v):
+    out.times[FINISHED, v], out.times[BUSY, v] = now, now - out.times[STARTED, v]
 
 
 @pasted
-def _free_server(tiers, out, s, now, n, i, k):
-    """Return the head of the queue if it may start, or NOBODY."""
-    s.free[k] += leave_seat(tiers, s, now, i, k) if tiers.fleet.has[k] else 1
-    return _called(out, s, n, k)
+def _change(clock, tier, s, prompt_tokens, now, kind, step, k):
+    """Let servers come or go, or a batch go on; return the row that is lost by it, or NOBODY."""
+    lost = np.int64(NOBODY)
+    if kind == ROUND:
+        end_steps(tier, s.replicas, s.seats, s.heap, now, step, k)
+    elif kind == STEP:
+        begin_steps(tier, s.replicas, s.seats, s.heap, prompt_tokens, now, step, k)
+    else:
+        clock.changes -= 1
+        if kind != CALL and tier.replicas:
+            lost = change_replicas(
+                clock, tier, s.replicas, s.seats, s.failures, s.heap, now, step, k
+            )
+        elif kind != CALL:
+            change(clock, tier, s.steps, s.heap, now, step, k)
+    return lost
 
 
 @pasted
-def _called(out, s, n, k):
-    """Return the head of the queue, which leaves it, or NOBODY where nobody may start."""
-    if s.free[k] <= 0:
-        return np.int64(NOBODY)
-    head = _head(out.finish_ns, s.ring, s.flags[RING], s.first, s.last, n, k)
-    if head != NOBODY:
-        s.first[k] += 1
-        s.waiting[k] -= 1
-    return head
+def _visit(rows, out, s, tier, now, kind, i, k, v):
+    """Return how a visit of one call ended, if it did, and who starts.
+
+    Also if the row frees its server, and if its answer is judged now.
+    """
+    visit, starts, frees, judged = STAYS, np.int64(NOBODY), False, False
+    over = out.times[FINISHED, v] >= 0
+    if kind == ENTER:
+        out.times[ENTERED, v] = now
+        if tier.free > 0:
+            starts = i
+        elif tier.waiting >= tier.queue_limit:
+            visit = TURNED_AWAY
+            out.times[FINISHED, v] = now
+        else:
+            wait(rows, s, tier, now, i, k, v)
+    elif kind == DONE:
+        frees = not (over and tier.cancel)  # Lost with its replica otherwise.
+        if not over:
+            _end_visit(out, now, v)
+            judged = answered(rows, s.heap, now, i, k, v)
+    elif not over and out.times[STARTED, v] < 0:  # TIMEOUT or GAVE_UP in the queue.
+        visit = WAITED_OUT if kind == TIMEOUT else ABANDONED
+        out.times[FINISHED, v] = now
+        tier.waiting -= 1
+    elif not over and kind == TIMEOUT:
+        visit, frees = WORKED_OUT, tier.cancel != 0
+        _end_visit(out, now, v)
+        if not frees:
+            out.times[BUSY, v] = rows.service_ns[v]
+    return visit, starts, frees, judged
 
 
 @pasted
-def _set_timer(tiers, out, s, n, k):
-    """Set the timer for the head of the queue."""
-    head = _head(out.finish_ns, s.ring, s.flags[RING], s.first, s.last, n, k)
-    s.timer[k] = head
-    if head != NOBODY:
-        push(
-            s.heap, out.enter_ns[k * n + head] + tiers.timeout_ns[k], TIMEOUT << 56 | head << 8 | k
-        )
-
-
-@part
-def _head(finish_ns, ring, size, first, last, n, k):
-    """Return the first that waits, or NOBODY; those before it have left and are forgotten."""
-    at = first[k]
-    while at < last[k]:
-        i = ring[k * size + (at & (size - 1))]
-        if finish_ns[k * n + i] < 0:
-            first[k] = at
-            return i
-        at += 1
-    first[k] = at
-    return np.int64(NOBODY)
-
-
-@pasted
-def _start(tiers, rows, out, s, now, i, k, v):
-    s.free[k] -= 1
-    in_steps = tiers.fleet.step_ns[k] > 0
-    if tiers.fleet.has[k]:
-        sit(tiers, rows, s, now, i, k)
-    out.start_ns[v] = now
+def _start(rows, out, s, tier, now, i, k, v):
+    tier.free -= 1
+    if tier.replicas:
+        tokens = rows.output_tokens[v] if tier.step_ns else 0
+        sit(tier, s.replicas, s.seats, s.heap, tokens, now, i, k)
+    out.times[STARTED, v] = now
     done, late = now + rows.service_ns[v], False
-    if tiers.timeout_ns[k] < UNLIMITED:
-        deadline = out.enter_ns[v] + tiers.timeout_ns[k]
-        late = deadline < done or in_steps
-        if late and s.timer[k] != i:
+    if tier.timeout_ns < UNLIMITED:
+        deadline = out.times[ENTERED, v] + tier.timeout_ns
+        late = deadline < done or tier.step_ns > 0
+        if late and tier.timer != i:
             push(s.heap, deadline, TIMEOUT << 56 | i << 8 | k)
-    if not in_steps and (not late or not tiers.cancel[k]):
+    if tier.step_ns == 0 and not (late and tier.cancel):
         push(s.heap, done, DONE << 56 | i << 8 | k)
 
 
 @pasted
-def _leave(tiers, rows, out, s, lru, now, i, k):
+def _leave(rows, out, s, lru, now, i, k):
     """Answer, go on or end, once the visits to all tiers side by side have ended.
 
     Return the ENTER that is to be handled at this instant, or NOTHING.
     """
-    n = len(rows.arrival_ns)
+    n, tiers = len(rows.arrival_ns), s.tiers
     first = last = k
-    if tiers.pair[k] >= 0:
-        first = tiers.pair[k]
+    if tiers[k].pair >= 0:
+        first = tiers[k].pair
         last = first + 1
     one, other = out.visit[first * n + i], out.visit[last * n + i]
     if one == NOT_VISITED or other == NOT_VISITED:
         return np.int64(NOTHING)
     if one == ACCEPTED and other == ACCEPTED:
         answer(out, now, i, first, out.request[i], first)
-        if tiers.fills[first] and asks_cache(tiers, rows, i):
-            cache.store(lru, rows.key[i], out.request[i], first, now)
+        if tiers[first].fills and asks_cache(tiers, rows, i):
+            key, request = rows.key[i], out.request[i]
+            caches.store(lru.state[0], lru.table, lru.slots, key, request, first, now)
         return np.int64(NOTHING)
-    status, failed, gives_up = REJECTED, False, False
+    status: Any = REJECTED + ZERO
+    failed = gives_up = False
     for tier in range(last, first - 1, -1):  # The first one that failed says how it ends.
         visit = out.visit[tier * n + i]
         if visit == ACCEPTED:
@@ -358,22 +333,22 @@ def _leave(tiers, rows, out, s, lru, now, i, k):
         elif visit > MISSED:
             status = SHED if visit == TURNED_AWAY else FAILED if visit >= ERRORED else TIMED_OUT
             failed = True
-            gives_up |= tiers.give_up[tier]
-    tier = go_on(tiers, rows, out, now, i, last, status, failed, gives_up)
-    return _entering(tiers, s, now, i, tier, True)
+            gives_up |= tiers[tier].give_up != 0
+    tier = go_on(s.ways_on, rows, out, now, i, last, status, failed, gives_up)
+    return _entering(tiers, s.heap, now, i, tier, not NO)
 
 
 @pasted
-def _entering(tiers, s, at_ns, i, k, at_once):
+def _entering(tiers, heap, at_ns, i, k, at_once):
     """Let a request enter a tier, or both of a pair; return the first ENTER if that is at once."""
     hand = np.int64(NOTHING)
     if k >= 0:
-        if tiers.pair[k] >= 0:
-            push(s.heap, at_ns, ENTER << 56 | i << 8 | (k + 1))
+        if tiers[k].pair >= 0:
+            push(heap, at_ns, ENTER << 56 | i << 8 | (k + 1))
         if at_once:
             hand = ENTER << 56 | i << 8 | k
         else:
-            push(s.heap, at_ns, ENTER << 56 | i << 8 | k)
+            push(heap, at_ns, ENTER << 56 | i << 8 | k)
     return hand
 
 

@@ -1,7 +1,7 @@
 """The answer cache in arrays: the entry used last at the front, the one at the back goes first.
 
 Entries are slots, chained from front to back; a table gives the slot of a key (open addressing,
-linear probing, -1 is empty). The caller looks at CROWDED and makes more room with `grown`.
+linear probing, -1 is empty). The caller looks at `crowded` and makes more room with `grown`.
 """
 # mypy: disable-error-code="no-untyped-def,no-untyped-call"
 
@@ -11,39 +11,34 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from fallwise.engines.jit import part, pasted
+from fallwise.engines.jit import kept, part
+from fallwise.engines.tiers import Records, numbers
 from fallwise.tables import Int64s
 
-__all__ = ["CROWDED", "Lru", "fresh", "grown", "look_up", "store"]
+__all__ = ["Lru", "fresh", "grown", "look_up", "store"]
 
-# Places in Lru.state.
-CROWDED: Final = 0
-"""Not 0 when the slots are full below the capacity: `grown` comes before the next `store`."""
-HELD: Final = 1
-FRONT: Final = 2
-BACK: Final = 3
-GIVEN_BACK: Final = 4
-"""First of the slots that were given back, chained by `after`."""
-UNUSED: Final = 5
-"""First of the slots that were never used."""
-CAPACITY: Final = 6
-TTL_NS: Final = 7
+STATE: Final = numbers(
+    "crowded",  # Not 0 when the slots are full below the capacity: `grown` comes first then.
+    "held",
+    "front",
+    "back",
+    "given_back",  # First of the slots that were given back, chained by `after`.
+    "unused",  # First of the slots that were never used.
+    "capacity",
+    "ttl_ns",
+)
+SLOT: Final = numbers("key", "request", "tier", "stored_ns", "before", "after")
 
 SLOTS: Final = 64
 """To begin with."""
 
 
 class Lru(NamedTuple):
-    """A cache's state; one entry of key ... after a slot."""
+    """A cache's state: a record of itself, its table, and its slots."""
 
-    state: Int64s
+    state: Records
     table: Int64s
-    key: Int64s
-    request: Int64s
-    tier: Int64s
-    stored_ns: Int64s
-    before: Int64s
-    after: Int64s
+    slots: Records
 
 
 def fresh(capacity: int, ttl_ns: int, warm: Int64s | None = None) -> Lru:
@@ -52,142 +47,156 @@ def fresh(capacity: int, ttl_ns: int, warm: Int64s | None = None) -> Lru:
     Their answers are of no request: request and tier are -1.
     """
     held = 0 if warm is None else len(warm)
-    slots = max(1, min(capacity, max(SLOTS, 2 * held)))
-    columns = [np.full(slots, -1, np.int64) for _ in Lru._fields[2:]]
-    state = np.array([0, held, held - 1, min(held, 1) - 1, -1, held, capacity, ttl_ns], np.int64)
-    lru = Lru(state, np.full(_table_size(slots), -1, np.int64), *columns)
+    room = max(1, min(capacity, max(SLOTS, 2 * held)))
+    slots = _unused(room)
+    state = np.zeros(1, STATE)
+    state[0] = (0, held, held - 1, min(held, 1) - 1, -1, held, capacity, ttl_ns)
+    lru = Lru(state, np.full(_table_size(room), -1, np.int64), slots)
     if warm is not None and held:
-        state[CROWDED] = held == slots < capacity
-        lru.key[:held], lru.stored_ns[:held] = warm, 0
-        lru.before[: held - 1], lru.after[1:held] = np.arange(1, held), np.arange(held - 1)
-        _fill_table(lru)
+        state["crowded"] = held == room < capacity
+        slots["key"][:held], slots["stored_ns"][:held] = warm, 0
+        slots["before"][: held - 1] = np.arange(1, held)
+        slots["after"][1:held] = np.arange(held - 1)
+        fill_table(held, lru.table, slots)
     return lru
 
 
 def grown(lru: Lru) -> Lru:
     """Return the same cache with twice the slots."""
-    more = np.full(len(lru.key), -1, np.int64)
-    columns = [np.concatenate([column, more]) for column in lru[2:]]
-    bigger = Lru(lru.state, np.full(_table_size(2 * len(more)), -1, np.int64), *columns)
-    bigger.state[CROWDED] = 0
-    _fill_table(bigger)
+    slots = np.concatenate([lru.slots, _unused(len(lru.slots))])
+    bigger = Lru(lru.state, np.full(_table_size(len(slots)), -1, np.int64), slots)
+    bigger.state["crowded"] = 0
+    fill_table(int(bigger.state["held"][0]), bigger.table, slots)
     return bigger
+
+
+def _unused(room: int) -> Records:
+    slots = np.empty(room, SLOT)
+    slots.view(np.int64)[:] = -1
+    return slots
 
 
 def _table_size(slots: int) -> int:
     return 1 << (2 * slots).bit_length()
 
 
-@part
-def _fill_table(lru):
-    """Enter all slots, none of them given back, into an empty table."""
-    for slot in range(lru.state[HELD]):
-        lru.table[_place(lru, lru.key[slot])] = slot
+def _fill_entry(source):
+    def fill_table(held, table, slots):
+        """Enter the first slots, none of them given back, into an empty table."""
+        if source < 0:  # Never; see jit.py.
+            return -1
+        for slot in range(held):
+            table[_place(table, slots, slots[slot].key)] = slot
+        return 0
+
+    return fill_table
 
 
 @part
-def look_up(lru, key, now):
+def look_up(cache, table, slots, key, now):
     """Return the slot that holds the answer, now at the front, or -1; what is too old goes."""
-    slot = lru.table[_place(lru, key)]
+    slot = table[_place(table, slots, key)]
     if slot < 0:
         return slot
-    if now - lru.stored_ns[slot] >= lru.state[TTL_NS]:
-        _drop(lru, slot)
+    if now - slots[slot].stored_ns >= cache.ttl_ns:
+        _drop(cache, table, slots, slot)
         return -1
-    _unchain(lru, slot)
-    _to_front(lru, slot)
+    _unchain(cache, slots, slot)
+    _to_front(cache, slots, slot)
     return slot
 
 
 @part
-def store(lru, key, request, tier, now):
+def store(cache, table, slots, key, request, tier, now):
     """Put an answer at the front; beyond the capacity the entry at the back goes."""
-    state = lru.state
-    if state[CAPACITY] == 0:
+    if cache.capacity == 0:
         return
-    slot = lru.table[_place(lru, key)]
+    slot = table[_place(table, slots, key)]
     if slot >= 0:
-        _unchain(lru, slot)
+        _unchain(cache, slots, slot)
     else:
-        if state[HELD] == state[CAPACITY]:
-            _drop(lru, state[BACK])
-        slot = _free_slot(lru)
-        lru.table[_place(lru, key)] = slot
-        lru.key[slot] = key
-    lru.request[slot], lru.tier[slot], lru.stored_ns[slot] = request, tier, now
-    _to_front(lru, slot)
-
-
-@pasted
-def _free_slot(lru):
-    state = lru.state
-    state[HELD] += 1
-    if state[HELD] == len(lru.key) and state[HELD] < state[CAPACITY]:
-        state[CROWDED] = 1
-    slot = state[GIVEN_BACK]
-    if slot >= 0:
-        state[GIVEN_BACK] = lru.after[slot]
-        return slot
-    state[UNUSED] += 1
-    return state[UNUSED] - 1
-
-
-@pasted
-def _home(lru, key):
-    # 2^64 over the golden ratio, as int64; the high bits of the product are the well mixed ones.
-    product = key * -7046029254386353131
-    return (product ^ (product >> 32)) & (len(lru.table) - 1)
+        if cache.held == cache.capacity:
+            _drop(cache, table, slots, cache.back)
+        slot = _free_slot(cache, slots)
+        table[_place(table, slots, key)] = slot
+        slots[slot].key = key
+    entry = slots[slot]
+    entry.request, entry.tier, entry.stored_ns = request, tier, now
+    _to_front(cache, slots, slot)
 
 
 @part
-def _place(lru, key):
+def _free_slot(cache, slots):
+    cache.held += 1
+    if cache.held == len(slots) and cache.held < cache.capacity:
+        cache.crowded = 1
+    slot = cache.given_back
+    if slot >= 0:
+        cache.given_back = slots[slot].after
+        return slot
+    cache.unused += 1
+    return cache.unused - 1
+
+
+@part
+def _home(table, key):
+    # 2^64 over the golden ratio, as int64; the high bits of the product are the well mixed ones.
+    product = key * -7046029254386353131
+    return (product ^ (product >> 32)) & (len(table) - 1)
+
+
+@part
+def _place(table, slots, key):
     """Return where in the table the key stands, or the empty place where it would."""
-    mask = len(lru.table) - 1
-    at = _home(lru, key)
-    while lru.table[at] >= 0 and lru.key[lru.table[at]] != key:
+    mask = len(table) - 1
+    at = _home(table, key)
+    while table[at] >= 0 and slots[table[at]].key != key:
         at = (at + 1) & mask
     return at
 
 
 @part
-def _drop(lru, slot):
+def _drop(cache, table, slots, slot):
     """Remove an entry; those that were placed past it in the table move up."""
-    table, mask = lru.table, len(lru.table) - 1
-    hole = at = _place(lru, lru.key[slot])
+    mask = len(table) - 1
+    hole = at = _place(table, slots, slots[slot].key)
     while True:
         at = (at + 1) & mask
         if table[at] < 0:
             break
-        past_home = (at - _home(lru, lru.key[table[at]])) & mask
+        past_home = (at - _home(table, slots[table[at]].key)) & mask
         if past_home >= (at - hole) & mask:
             table[hole] = table[at]
             hole = at
     table[hole] = -1
-    _unchain(lru, slot)
-    lru.after[slot] = lru.state[GIVEN_BACK]
-    lru.state[GIVEN_BACK] = slot
-    lru.state[HELD] -= 1
+    _unchain(cache, slots, slot)
+    slots[slot].after = cache.given_back
+    cache.given_back = slot
+    cache.held -= 1
 
 
-@pasted
-def _unchain(lru, slot):
-    ahead, behind = lru.before[slot], lru.after[slot]
+@part
+def _unchain(cache, slots, slot):
+    ahead, behind = slots[slot].before, slots[slot].after
     if ahead >= 0:
-        lru.after[ahead] = behind
+        slots[ahead].after = behind
     else:
-        lru.state[FRONT] = behind
+        cache.front = behind
     if behind >= 0:
-        lru.before[behind] = ahead
+        slots[behind].before = ahead
     else:
-        lru.state[BACK] = ahead
+        cache.back = ahead
 
 
-@pasted
-def _to_front(lru, slot):
-    front = lru.state[FRONT]
-    lru.before[slot], lru.after[slot] = -1, front
-    lru.state[FRONT] = slot
+@part
+def _to_front(cache, slots, slot):
+    front = cache.front
+    slots[slot].before, slots[slot].after = -1, front
+    cache.front = slot
     if front >= 0:
-        lru.before[front] = slot
+        slots[front].before = slot
     else:
-        lru.state[BACK] = slot
+        cache.back = slot
+
+
+fill_table = kept(_fill_entry)

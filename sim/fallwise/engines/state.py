@@ -2,191 +2,160 @@
 
 An event is (time, code), and a smaller code comes first:
 code = kind << 56 | row << 8 | call << 4 | tier.
-The heap holds both in turn: node j has its time at heap[HEAD + 2 * j], its code after it, and its
-children are the nodes 4 * j + 1 to 4 * j + 4. What stands before HEAD is named below.
 """
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple, Self
+from typing import Final, NamedTuple
 
 import numpy as np
 
-from fallwise.engines.calls import Calls
+from fallwise.engines.attempts import SLOT
+from fallwise.engines.capacity import WEEK_NS
 from fallwise.engines.fleet import FAIL, LOOK, NEVER, OFF, UP, WHAT
-from fallwise.engines.layout import Visits
+from fallwise.engines.heap import HEAD, HELD, LATE
+from fallwise.engines.layout import FINISHED, STARTED, Visits
 from fallwise.engines.plan import CHANGE, GAVE_UP, HEDGE, RETRY, STEP, TIMEOUT, Plan
+from fallwise.engines.tiers import Records, following_of, numbers, tiers_of
 from fallwise.tables import Bools, Int8s, Int64s
 
-__all__ = [
-    "CHANGES",
-    "CROWDED",
-    "FREE",
-    "GATE",
-    "HEAD",
-    "HELD",
-    "LATE",
-    "NEXT",
-    "RING",
-    "ROW",
-    "ROWS",
-    "SLOT",
-    "TIERS",
-    "UNUSED",
-    "FleetState",
-    "State",
-    "carried",
-    "fresh",
-    "rows_in_use",
-    "with_more_room",
-]
-
-# Places in State.heap.
-HELD: Final = 0
-"""How many events there are."""
-LATE: Final = 1
-"""Not 0 when a time did not fit into int64."""
-HEAD: Final = 2
-
-# Places in State.flags.
-NEXT: Final = 0
-"""The next row to arrive."""
-CROWDED: Final = 1
-"""Not 0 when a ring or the slots have no room for another row."""
-RING: Final = 2
-"""The size of each ring, a power of 2; a division would take longer than all else."""
-CHANGES: Final = 3
-"""How many of the events are no request's own: they alone keep no run going."""
-FREE: Final = 4
-"""First of the slots that were given back, chained by ROW; -1 where there is none."""
-UNUSED: Final = 5
-"""First of the slots that were never used."""
+__all__ = ["ROWS", "TIERS", "State", "carried", "fresh", "rows_in_use", "with_more_room"]
 
 ROWS: Final = (1 << 48) - 1
 TIERS: Final = 15
-
-GATE: Final = 16
-"""Numbers of a tier in State.gates; see gates.py."""
-SLOT: Final = 16
-"""Numbers of a visit in State.slots; see attempts.py."""
-ROW: Final = 0
-"""Place in a slot: whose visit it is."""
 
 EVENTS: Final = 256
 WAITING: Final = 16
 """Room to begin with."""
 
-
-class FleetState(NamedTuple):
-    """Replicas of all tiers, as FleetByTier numbers them."""
-
-    is_: Int64s
-    members: Int64s
-    """How many are in service."""
-    ready_ns: Int64s
-    cycle: Int64s
-    seat: Int64s
-    """(all slots,) the row that is in service there, or -1."""
-    left: Int64s
-    """(all slots,) tokens to come; 0 for who is done now, -1 after that and where nobody is."""
-    new: Int64s
-    """(all slots,) 1 where the first step is to come."""
-    begin_ns: Int64s
-    """When the steps under way began, that all last as long."""
-    lasts_ns: Int64s
-    until_ns: Int64s
-    """When the last of them ends, -1 where none is under way."""
-    step_ns: Int64s
-    """For when STEP was due last."""
-    below_ns: Int64s
-    """(K,) since when fewer were wanted at tier k, -1 where they are not."""
-    wanted: Int64s
-    """(K,) the most that were wanted since then."""
-
-    @classmethod
-    def of(cls, plan: Plan) -> Self:
-        """Return the replicas at the beginning."""
-        tiers = np.zeros((2, len(plan.role)), np.int64)
-        is_ = np.empty(0, np.int64)
-        seats = 0
-        if plan.fleet is not None:
-            rows = zip(plan.fleet.replicas, plan.fleet.least, strict=True)
-            is_ = np.concatenate([np.where(np.arange(n) < up, UP, OFF) for n, up in rows])
-            seats = int(plan.fleet.replicas @ plan.fleet.slots)
-        members, ready_ns, cycle = (np.zeros(len(is_), np.int64) for _ in range(3))
-        seat, left, new = (np.full(seats, x, np.int64) for x in (-1, -1, 0))
-        steps = (np.full(len(is_), -1, np.int64) for _ in range(4))
-        columns = [is_, members, ready_ns, cycle, seat, left, new, *steps]
-        return cls(*[*columns, tiers[0] - 1, tiers[1]])
+CLOCK: Final = numbers(
+    "next",  # The next row to arrive.
+    "crowded",  # Not 0 when a ring or the slots have no room for another row.
+    "ring",  # The size of each ring, a power of 2; a division would take longer than all else.
+    "changes",  # How many of the events are no request's own: they alone keep no run going.
+    "free_slot",  # First of the slots that were given back, chained by `row`; -1: there is none.
+    "unused_slot",  # First of the slots that were never used.
+    "calls",  # How many calls a row may make.
+    "period_ns",  # Of the steps.
+    "rents",  # Not 0 where it is noted what was rented.
+)
+REPLICA: Final = numbers(
+    "is_",
+    "members",  # How many are in service.
+    "done",  # How many of them are done at this instant, and still to be DONE.
+    "ready_ns",
+    "first_failure",
+    "failures",
+    "cycle",  # Which of them is next.
+    "begin_ns",  # When the steps under way began, that all last as long.
+    "lasts_ns",
+    "until_ns",  # When the last of them ends, -1 where none is under way.
+    "step_ns",  # For when STEP was due last.
+)
+SEAT: Final = numbers(
+    "row",  # The row that is in service there, or -1.
+    "left",  # Tokens to come; 0 for who is done now, -1 after that and where nobody is.
+    "new",  # 1 where the first step is to come.
+)
+FAILURE: Final = numbers("up_ns", "down_ns")
+STEPS: Final = numbers("at_ns", "servers")
+OUTAGE: Final = numbers("from_ns", "to_ns", "every_ns")
 
 
 class State(NamedTuple):
     """What goes on between two events."""
 
-    flags: Int64s
+    clock: Records
+    """(1,)"""
+    tiers: Records
+    ways_on: Int64s
+    """Of following_of."""
     heap: Int64s
-    free: Int64s
-    """How many more may start; below 0 where more are in service than there are servers."""
-    waiting: Int64s
     ring: Int64s
-    """(K * flags[RING],) rows in the order of their coming."""
-    first: Int64s
-    last: Int64s
-    timer: Int64s
-    """The row that the queue's TIMEOUT among the events is of, -1 where there is none."""
-    units: Int64s
-    """Servers that come and go: how many are there."""
-    rented_ns: Int64s
-    """Their time since the last arrival, up to since_ns."""
-    since_ns: Int64s
-    fleet: FleetState
-    gates: Int64s
-    """(K * GATE,) what stands before the calls of a tier."""
+    """(K * clock.ring,) rows in the order of their coming."""
+    slots: Records
+    """Visits of several calls under way. Such a visit has -2 - its place here for a finish."""
     ends: Int8s
-    """(K * longest window,) 1 for each attempt of a breaker's window that ended badly."""
-    slots: Int64s
-    """(slots * SLOT,) visits of several calls under way. Such a visit has -2 - its place in
-    slots for its finish_ns."""
-    several: Bools
-    """(K,) the tiers of such visits."""
+    """(all windows,) 1 for each attempt of a breaker's window that ended badly."""
+    outages: Records
+    steps: Records
+    """Of the tiers' hours."""
+    replicas: Records
+    seats: Records
+    """A replica's slots."""
+    failures: Records
 
 
-def fresh(plan: Plan, calls: Calls) -> State:
+def fresh(plan: Plan) -> State:
     """Return the state of a run before its first event."""
-    tiers = len(plan.role)
-    free, units = np.array(plan.servers, np.int64), np.zeros(tiers, np.int64)
+    tiers = tiers_of(plan)
+    tiers["free"], tiers["timer"], tiers["below_ns"] = plan.servers, -1, -1
     first: list[tuple[int, int, int]] = []  # When changes come, their steps and tiers.
-    for k in [] if plan.hours is None else sorted(set(plan.hours.tier.tolist())):
+    for k in np.flatnonzero(tiers["steps"]).tolist():
         first.append((0, 0, k))
-        free[k] = 0
-    if plan.fleet is not None:
-        for m, k in enumerate(plan.fleet.tier.tolist()):
-            units[k] = plan.fleet.least[m]
-            free[k] = units[k] * plan.fleet.slots[m]
-            first.append((int(plan.fleet.interval_ns[m]), LOOK << WHAT, k))
-            for r, up_ns in enumerate(plan.fleet.up_ns[m, : plan.fleet.replicas[m], :1].tolist()):
-                first += [(at_ns, FAIL << WHAT | r, k) for at_ns in up_ns]
+        tiers["free"][k] = 0
+    replicas, seats, failures = _fleet(plan, tiers)
+    for k in np.flatnonzero(tiers["replicas"]).tolist():
+        tier = tiers[k]
+        tier["units"], tier["free"] = tier["least"], tier["least"] * tier["slots"]
+        first.append((int(tier["interval_ns"]), LOOK << WHAT, k))
+        for r in range(int(tier["replicas"])):
+            replica = replicas[tier["first_replica"] + r]
+            if replica["failures"]:
+                up_ns = int(failures[replica["first_failure"]]["up_ns"])
+                first.append((up_ns, FAIL << WHAT | r, k))
     first = [change for change in first if change[0] < NEVER]
     events = np.array([(ns, CHANGE << 56 | step << 8 | k) for ns, step, k in first], np.int64)
     ns, code = events.reshape(-1, 2).T
+    clock = np.zeros(1, CLOCK)
+    clock["ring"], clock["changes"], clock["free_slot"] = WAITING, len(first), -1
+    clock["calls"] = (tiers["several"] * tiers["attempts"] * tiers["width"]).sum()
+    clock["period_ns"] = WEEK_NS if plan.hours is None else plan.hours.period_ns
+    clock["rents"] = plan.rents
     return State(
-        flags=np.array([0, 0, WAITING, len(first), -1, 0]),
+        clock=clock,
+        tiers=tiers,
+        ways_on=following_of(plan),
         heap=_heap(ns, code),
-        free=free,
-        waiting=np.zeros(tiers, np.int64),
-        ring=np.empty(tiers * WAITING, np.int64),
-        first=np.zeros(tiers, np.int64),
-        last=np.zeros(tiers, np.int64),
-        timer=np.full(tiers, -1, np.int64),
-        units=units,
-        rented_ns=np.zeros(tiers, np.int64),
-        since_ns=np.zeros(tiers, np.int64),
-        fleet=FleetState.of(plan),
-        gates=np.zeros(tiers * GATE, np.int64),
-        ends=np.zeros(tiers * int(calls.window.max()), np.int8),
-        slots=np.zeros(WAITING * SLOT, np.int64),
-        several=calls.several,
+        ring=np.empty(len(tiers) * WAITING, np.int64),
+        slots=np.zeros(WAITING, SLOT),
+        ends=np.zeros(int(tiers["window"].sum()), np.int8),
+        outages=_records(OUTAGE, plan.calls),
+        steps=_records(STEPS, plan.hours),
+        replicas=replicas,
+        seats=seats,
+        failures=failures,
     )
+
+
+def _records(dtype: np.dtype[np.void], columns: object) -> Records:
+    """Return the columns of the same names as records; none where there are no columns."""
+    names = dtype.names or ()
+    records = np.zeros(len(getattr(columns, names[0], ())), dtype)
+    for name in names if columns is not None else ():
+        records[name] = getattr(columns, name)
+    return records
+
+
+def _fleet(plan: Plan, tiers: Records) -> tuple[Records, Records, Records]:
+    """Return replicas, their seats, and their failures."""
+    replicas = np.zeros(int(tiers["replicas"].sum()), REPLICA)
+    seats = np.zeros(int((tiers["replicas"] * tiers["slots"]).sum()), SEAT)
+    seats["row"] = seats["left"] = -1
+    replicas["until_ns"] = replicas["step_ns"] = -1
+    fleet = plan.fleet
+    if fleet is None:
+        return replicas, seats, np.zeros(0, FAILURE)
+    number = [np.arange(count) for count in fleet.replicas]
+    up = np.concatenate([r < least for r, least in zip(number, fleet.least, strict=True)])
+    replicas["is_"] = np.where(up, UP, OFF)
+    there = np.arange(fleet.up_ns.shape[1]) < fleet.replicas[:, None]
+    cycles = fleet.up_ns.shape[2]
+    failures = np.zeros(len(replicas) * cycles, FAILURE)
+    failures["up_ns"] = fleet.up_ns[there].reshape(-1)
+    failures["down_ns"] = fleet.down_ns[there].reshape(-1)
+    replicas["first_failure"], replicas["failures"] = np.arange(len(replicas)) * cycles, cycles
+    return replicas, seats, failures
 
 
 def with_more_room(state: State, out: Visits) -> State:
@@ -195,7 +164,7 @@ def with_more_room(state: State, out: Visits) -> State:
     At least a quarter of the slots is free, too.
     """
     ns, code = _events(state, out)
-    if 4 * SLOT * state.flags[UNUSED] > 3 * len(state.slots):
+    if 4 * int(state.clock["unused_slot"][0]) > 3 * len(state.slots):
         state = state._replace(slots=np.concatenate([state.slots, np.zeros_like(state.slots)]))
     return _packed(state, ns, code, _queues(state, out))
 
@@ -205,7 +174,7 @@ def rows_in_use(state: State, out: Visits) -> Bools:
     used = np.zeros(len(out.request), np.bool_)
     _, code = _events(state, out)
     used[code[_own(code)] >> 8 & ROWS] = True
-    used[state.fleet.seat[state.fleet.seat >= 0]] = True
+    used[state.seats["row"][state.seats["row"] >= 0]] = True
     return used
 
 
@@ -216,13 +185,11 @@ def carried(state: State, out: Visits, keep: Bools) -> State:
     own = _own(code)
     code[own] = code[own] & ~(ROWS << 8) | moved[code[own] >> 8 & ROWS] << 8
     queues = [moved[rows] for rows in _queues(state, out)]
-    set_ = state.timer >= 0
-    state.timer[set_] = moved[state.timer[set_]]
-    visits = np.flatnonzero(out.finish_ns < -1)
-    state.slots[-2 - out.finish_ns[visits] + ROW] = moved[visits % len(keep)]
-    state.flags[NEXT] = int(keep.sum())
-    seat = state.fleet.seat
-    seat[seat >= 0] = moved[seat[seat >= 0]]
+    visits = np.flatnonzero(out.times[FINISHED] < -1)
+    state.slots["row"][-2 - out.times[FINISHED][visits]] = moved[visits % len(keep)]
+    state.clock["next"] = int(keep.sum())
+    for rows in (state.tiers["timer"], state.seats["row"]):
+        rows[rows >= 0] = moved[rows[rows >= 0]]
     return _packed(state, ns, code, queues)
 
 
@@ -231,9 +198,9 @@ def _events(state: State, out: Visits) -> tuple[Int64s, Int64s]:
     ns, code = state.heap[HEAD : HEAD + 2 * state.heap[HELD]].reshape(-1, 2).T
     kind, row, k = code >> 56, code >> 8 & ROWS, code & TIERS
     visit = np.where(_own(code), k * len(out.request) + row, 0)
-    over, started = out.finish_ns[visit] >= 0, out.start_ns[visit] >= 0
-    idle = (kind == TIMEOUT) & over & (state.timer[k] != row)
-    idle |= (kind == GAVE_UP) & (over | (started & ~state.several[k]))
+    over, started = out.times[FINISHED][visit] >= 0, out.times[STARTED][visit] >= 0
+    idle = (kind == TIMEOUT) & over & (state.tiers["timer"][k] != row)
+    idle |= (kind == GAVE_UP) & (over | started)
     idle |= ((kind == HEDGE) | (kind == RETRY)) & over
     return ns[~idle], code[~idle]
 
@@ -246,12 +213,11 @@ def _own(code: Int64s) -> Bools:
 
 def _queues(state: State, out: Visits) -> list[Int64s]:
     """Return the rows that wait for each tier, in order."""
-    tiers, n = len(state.first), len(out.request)
-    rings = state.ring.reshape(tiers, -1)
+    tiers, n = state.tiers, len(out.request)
     queues = []
-    for k, ring in enumerate(rings):
-        rows = ring[np.arange(state.first[k], state.last[k]) % len(ring)]
-        queues.append(rows[out.finish_ns[k * n + rows] < 0])
+    for k, ring in enumerate(state.ring.reshape(len(tiers), -1)):
+        rows = ring[np.arange(tiers["first"][k], tiers["last"][k]) % len(ring)]
+        queues.append(rows[out.times[FINISHED][k * n + rows] < 0])
     return queues
 
 
@@ -271,7 +237,7 @@ def _packed(state: State, ns: Int64s, code: Int64s, queues: list[Int64s]) -> Sta
     rings = np.empty((len(queues), max(WAITING, 1 << (2 * longest).bit_length())), np.int64)
     for k, rows in enumerate(queues):
         rings[k, : len(rows)] = rows
-    state.flags[CROWDED], state.flags[RING] = 0, rings.shape[1]
-    state.first[:] = 0
-    state.last[:] = [len(rows) for rows in queues]
+    state.clock["crowded"], state.clock["ring"] = 0, rings.shape[1]
+    state.tiers["first"] = 0
+    state.tiers["last"] = [len(rows) for rows in queues]
     return state._replace(heap=heap, ring=rings.reshape(-1))

@@ -4,8 +4,8 @@ Requests enter a tier in the order of (time, row), whatever happens at other tie
 servers one has to know only when each of them is free next (Kiefer and Wolfowitz, On the theory
 of queues with many servers, 1955). A request that would start after its timeout or the end of its
 patience leaves without having touched a server. So each tier is one loop over those who enter it,
-and who goes on from it is sorted by time for the next one. A visit to come is marked DUE, its
-enter_ns written.
+and who goes on from it is sorted by time for the next one. A visit to come is marked DUE, the
+time of entering written.
 """
 # mypy: disable-error-code="no-untyped-def,no-untyped-call"
 
@@ -13,22 +13,34 @@ from __future__ import annotations
 
 from typing import Final
 
-from fallwise.engines.jit import kept, part
-from fallwise.engines.layout import OPEN, answer, count_nothing, go_on, route
+import numpy as np
+
+from fallwise.engines.jit import ZERO, kept, part, pasted
+from fallwise.engines.layout import (
+    BUSY,
+    ENTERED,
+    FINISHED,
+    STARTED,
+    answer,
+    asks_cache,
+    begin,
+    begin_visits,
+    go_on,
+    route,
+)
 from fallwise.engines.plan import CACHE, UNLIMITED, Plan
 from fallwise.tables import (
     ABANDONED,
     ACCEPTED,
     DECLINED,
     MISSED,
-    NOT_VISITED,
     REJECTED,
     TIMED_OUT,
     WAITED_OUT,
     WORKED_OUT,
 )
 
-__all__ = ["DUE", "TOO_LATE", "admit", "is_exact", "serve"]
+__all__ = ["END_OF_TIME", "TOO_LATE", "admit", "due", "is_exact", "serve"]
 
 DUE: Final = 127
 """Visit that is to come."""
@@ -52,34 +64,53 @@ def is_exact(plan: Plan) -> bool:
 
 
 def _admit_entry(source):
-    def admit(tiers, rows, out, begin):
-        """Write all cells of the rows from `begin` on, and make their first visits DUE."""
+    def admit(tiers, ways_on, rows, out, first_row):
+        """Write all cells of the rows from first_row on, and make their first visits DUE."""
         if source < 0:  # Never; see jit.py.
             return -1
         n = len(rows.arrival_ns)
-        for i in range(begin, n):
-            out.status[i] = OPEN
-            out.hit_tier[i] = out.answer_of[i] = out.answer_tier[i] = -1
-            if tiers.role[0] == CACHE and (tiers.local[0] or not rows.local[i]):
-                first, enter_ns = 0, rows.arrival_ns[i]
-            else:
-                first, enter_ns = route(tiers, rows, out, rows.arrival_ns[i], i)
-            for k in range(len(tiers.role)):
-                v = k * n + i
-                count_nothing(out, v)
-                if k == first:
-                    out.visit[v], out.enter_ns[v] = DUE, enter_ns
-                else:
-                    out.visit[v] = NOT_VISITED
-                    out.enter_ns[v] = out.start_ns[v] = out.finish_ns[v] = -1
-                    out.busy_ns[v] = 0
+        for i in range(first_row, n):
+            begin(out, i)
+            k, enter_ns = np.int64(0), rows.arrival_ns[i]
+            if not asks_cache(tiers, rows, i):
+                k, enter_ns = route(tiers, ways_on, rows, out, enter_ns, i)
+            begin_visits(tiers, out, i, n, k)
+            _make_due(out, n, i, k, enter_ns)
         return 0
 
     return admit
 
 
+@pasted
+def _make_due(out, n, i, k, enter_ns):
+    """Let a row enter tier k then, where there is one."""
+    if k >= 0:
+        out.visit[k * n + i], out.times[ENTERED, k * n + i] = DUE, enter_ns
+
+
+def _due_entry(source):
+    def due(out, n, k, until, order):
+        """Write the rows that enter tier k until then into order; return how many they are.
+
+        Below 0 where their times do not ascend: -1 - how many.
+        """
+        if source < 0:  # Never; see jit.py.
+            return -1
+        count, last, ascend = 0, np.int64(0), True
+        for i in range(n):  # No branches: which rows go on cannot be foretold.
+            enter = out.times[ENTERED, k * n + i]
+            enters = (out.visit[k * n + i] == DUE) & (enter <= until)
+            order[count] = i
+            count += enters
+            ascend &= (enter >= last) | (not enters)
+            last = enter if enters else last
+        return count if ascend else -1 - count
+
+    return due
+
+
 def _serve_entry(source):
-    def serve(tiers, rows, out, order, begin, k, free_ns, held):
+    def serve(tiers, ways_on, rows, out, order, begin, k, free_ns, held):
         """Let rows order[begin:] visit tier k; return how many of order were done, or TOO_LATE.
 
         free_ns is a heap of the times when the servers in use are free next, held[k] how many
@@ -87,39 +118,37 @@ def _serve_entry(source):
         """
         if source < 0:  # Never; see jit.py.
             return -1
-        if tiers.role[k] == CACHE:
-            return _miss(tiers, rows, out, order)
-        return _serve(tiers, rows, out, order, begin, k, free_ns, held)
+        if tiers[k].role == CACHE:
+            return _miss(tiers, ways_on, rows, out, order)
+        return _serve(tiers[k], ways_on, rows, out, order, begin, k, free_ns, held)
 
     return serve
 
 
-@part
-def _miss(tiers, rows, out, order):
+@pasted
+def _miss(tiers, ways_on, rows, out, order):
     """Let rows visit a cache that nothing fills."""
     for i in order:
-        finish = out.enter_ns[i] + rows.service_ns[i]
-        out.start_ns[i], out.finish_ns[i], out.busy_ns[i] = out.enter_ns[i], finish, 0
+        finish = out.times[ENTERED, i] + rows.service_ns[i]
+        out.times[STARTED, i], out.times[FINISHED, i] = out.times[ENTERED, i], finish
         out.visit[i] = MISSED
-        k, enter_ns = route(tiers, rows, out, finish, i)
+        k, enter_ns = route(tiers, ways_on, rows, out, finish, i)
         if finish < 0 or enter_ns < 0:
             return TOO_LATE
-        if k >= 0:
-            v = k * len(rows.arrival_ns) + i
-            out.visit[v], out.enter_ns[v] = DUE, enter_ns
+        _make_due(out, len(rows.arrival_ns), i, k, enter_ns)
     return len(order)
 
 
-@part
-def _serve(tiers, rows, out, order, begin, k, free_ns, held):
-    n, servers = len(rows.arrival_ns), tiers.servers[k]
-    limit, cancel, gives_up = tiers.timeout_ns[k], tiers.cancel[k], tiers.give_up[k]
+@pasted
+def _serve(tier, ways_on, rows, out, order, begin, k, free_ns, held):
+    n, servers, times = len(rows.arrival_ns), tier.servers, out.times
+    limit, cancel, gives_up = tier.timeout_ns, tier.cancel, tier.give_up != 0
     patient = len(rows.patience_ns) == 0
     in_use = held[k]
     for j in range(begin, len(order)):
         i = order[j]
         v = k * n + i
-        enter = start = out.enter_ns[v]
+        enter = start = times[ENTERED, v]
         if servers < UNLIMITED and (in_use == 0 or free_ns[0] > enter):
             if in_use == servers:
                 start = free_ns[0]
@@ -132,7 +161,7 @@ def _serve(tiers, rows, out, order, begin, k, free_ns, held):
         done, judged = start + rows.service_ns[v], leave
         if start > leave:
             visit = WAITED_OUT if leave == deadline else ABANDONED
-            out.start_ns[v], out.finish_ns[v], out.busy_ns[v] = -1, leave, 0
+            times[STARTED, v], times[FINISHED, v], times[BUSY, v] = -1, leave, 0
         else:
             finish, free = min(done, deadline), done
             if done <= deadline:
@@ -144,7 +173,7 @@ def _serve(tiers, rows, out, order, begin, k, free_ns, held):
                 visit, judged = WORKED_OUT, deadline
                 if cancel:
                     free = deadline
-            out.start_ns[v], out.finish_ns[v], out.busy_ns[v] = start, finish, free - start
+            times[STARTED, v], times[FINISHED, v], times[BUSY, v] = start, finish, free - start
             if servers < UNLIMITED:
                 in_use = _occupy(free_ns, in_use, enter, servers, free)
         if done < 0 or judged < 0:
@@ -154,10 +183,9 @@ def _serve(tiers, rows, out, order, begin, k, free_ns, held):
             answer(out, judged, i, k, out.request[i], k)
         else:
             failed = visit != DECLINED
-            status = TIMED_OUT if failed else REJECTED
-            tier = go_on(tiers, rows, out, judged, i, k, status, failed, gives_up and failed)
-            if tier >= 0:
-                out.visit[tier * n + i], out.enter_ns[tier * n + i] = DUE, judged
+            status = (TIMED_OUT if failed else REJECTED) + ZERO
+            to = go_on(ways_on, rows, out, judged, i, k, status, failed, gives_up and failed)
+            _make_due(out, n, i, to, judged)
     held[k] = in_use
     return len(order)
 
@@ -189,4 +217,5 @@ def _occupy(free_ns, in_use, enter, servers, free):
 
 
 admit = kept(_admit_entry)
+due = kept(_due_entry)
 serve = kept(_serve_entry)
