@@ -95,8 +95,9 @@ class _Pass:
     def advance(self, rows: Rows, out: Visits, *, final: bool) -> None:
         told = self.tiers, self.ways_on, rows, out
         sweep.admit(*told, self.admitted)
+        room = np.empty(len(rows.arrival_ns), np.int64)
         for k in range(len(self.held)):
-            order = self._order(rows, out, k, final)
+            order = self._order(rows, out, k, final, room)
             done = 0
             while done < len(order):
                 free_ns = self.free_ns[k]
@@ -106,10 +107,9 @@ class _Pass:
                 if done < len(order):
                     self.free_ns[k] = np.concatenate([free_ns, np.empty_like(free_ns)])
 
-    def _order(self, rows: Rows, out: Visits, k: int, final: bool) -> Int64s:
+    def _order(self, rows: Rows, out: Visits, k: int, final: bool, order: Int64s) -> Int64s:
         """Return the rows that enter tier k now, in their order."""
         n = len(rows.arrival_ns)
-        order = np.empty(n, np.int64)
         until = sweep.END_OF_TIME if final else int(rows.arrival_ns[-1])
         count = sweep.due(out, n, k, until, order)
         if count >= 0:

@@ -48,8 +48,8 @@ __all__ = [
     "Visits",
     "answer",
     "asks_cache",
-    "begin",
     "begin_visits",
+    "end",
     "following",
     "go_on",
     "route",
@@ -242,7 +242,7 @@ def route(tiers, ways_on, rows, out, now, i):
     earliest = max(rows.start[i], 1 if tiers[0].role == CACHE else 0)
     first = following(ways_on, rows, i, earliest, NO)
     if first < 0:
-        out.marks[STATUS, i], out.ends[END, i] = REFUSED, now
+        end(out, now, i, REFUSED)
         return np.int64(NONE_LEFT), now
     return first, now + (rows.router_ns[i] if len(rows.router_ns) else 0)
 
@@ -254,9 +254,15 @@ def go_on(ways_on, rows, out, now, i, k, status, failed, gives_up):
     if gives_up:
         tier = np.int64(NONE_LEFT)
     if tier < 0:
-        out.marks[STATUS, i] = REFUSED if tier == NONE_LOCAL else status
-        out.ends[END, i] = now
+        end(out, now, i, REFUSED if tier == NONE_LOCAL else status)
     return tier
+
+
+@pasted
+def end(out, now, i, status):
+    """End a request without an answer."""
+    out.marks[STATUS, i], out.ends[END, i] = status, now
+    out.marks[HIT_TIER, i] = out.marks[ANSWER_TIER, i] = out.ends[ANSWER_OF, i] = -1
 
 
 @pasted
@@ -264,13 +270,6 @@ def answer(out, at_ns, i, k, answer_of, answer_tier):
     """End a request with an answer that came from tier k."""
     out.marks[STATUS, i], out.ends[END, i], out.marks[HIT_TIER, i] = ANSWERED, at_ns, k
     out.ends[ANSWER_OF, i], out.marks[ANSWER_TIER, i] = answer_of, answer_tier
-
-
-@pasted
-def begin(out, i):
-    """Write what of a row is not 0 before anything happens to it."""
-    out.marks[STATUS, i] = OPEN
-    out.marks[HIT_TIER, i] = out.marks[ANSWER_TIER, i] = out.ends[ANSWER_OF, i] = -1
 
 
 @pasted

@@ -26,11 +26,12 @@ from fallwise.engines.layout import (
     BUSY,
     ENTERED,
     FINISHED,
+    OPEN,
     RENTED,
     STARTED,
+    STATUS,
     answer,
     asks_cache,
-    begin,
     begin_visits,
     go_on,
     route,
@@ -146,7 +147,7 @@ def _anybody_waits(tiers):
 def _arrive(rows, out, s, lru, now, i):
     """Write all cells of a row, let it visit the cache, which happens in one go, and go on."""
     n, tiers = len(rows.arrival_ns), s.tiers
-    begin(out, i)
+    out.marks[STATUS, i] = OPEN
     begin_visits(tiers, out, i, n, np.int64(NOBODY))
     if s.clock[0].rents:
         for k in range(len(tiers)):

@@ -20,10 +20,11 @@ from fallwise.engines.layout import (
     BUSY,
     ENTERED,
     FINISHED,
+    OPEN,
     STARTED,
+    STATUS,
     answer,
     asks_cache,
-    begin,
     begin_visits,
     go_on,
     route,
@@ -70,7 +71,7 @@ def _admit_entry(source):
             return -1
         n = len(rows.arrival_ns)
         for i in range(first_row, n):
-            begin(out, i)
+            out.marks[STATUS, i] = OPEN
             k, enter_ns = np.int64(0), rows.arrival_ns[i]
             if not asks_cache(tiers, rows, i):
                 k, enter_ns = route(tiers, ways_on, rows, out, enter_ns, i)
