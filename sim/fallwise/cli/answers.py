@@ -13,7 +13,7 @@ import typer
 if TYPE_CHECKING:
     from fallwise.scenario import Scenario
 
-__all__ = ["about", "counted", "deliver", "page_of", "working"]
+__all__ = ["about", "counted", "deliver", "page_of", "print_json", "working"]
 
 Json = dict[str, Any]
 
@@ -46,7 +46,7 @@ def deliver(
 
     report.write(folder, summary, None, html)
     if as_json:
-        typer.echo(json.dumps(summary, indent=2, ensure_ascii=False, allow_nan=False))
+        print_json(summary)
         return
     from fallwise.cli.show import terminal
 
@@ -56,6 +56,11 @@ def deliver(
         console.print(f"• assumed: {item['key']}: {item['why']}", markup=False)
     said = f"\nWritten to {folder}" + ("; open report.html there" if html else "")
     console.print(said, markup=False, soft_wrap=True)
+
+
+def print_json(summary: Json) -> None:
+    """Print a summary on stdout, for another program."""
+    typer.echo(json.dumps(summary, indent=2, ensure_ascii=False, allow_nan=False))
 
 
 def page_of(summary: Json, scenario: Scenario) -> str:

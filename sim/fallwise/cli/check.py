@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 import signal
@@ -16,6 +15,7 @@ from urllib.parse import urlsplit
 
 import typer
 
+from fallwise.cli.answers import print_json
 from fallwise.cli.options import (
     AsJson,
     Out,
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from fallwise.cli.drives import Target
     from fallwise.scenario import Scenario
 
-__all__ = ["bundled_check", "check", "ended_by_signals", "show"]
+__all__ = ["bundled_check", "check", "ended_by_signals"]
 
 STATUS = {"agree": 0, "differ": 1, "inconclusive": 3}
 REAL_TIME = 0.1
@@ -111,9 +111,9 @@ def check(
             judged = _of_host(target, _address(host), Path(home))
         _written(folder, judged, stated, Path(home))
     if as_json:
-        typer.echo(json.dumps(judged.summary, indent=2, ensure_ascii=False, allow_nan=False))
+        print_json(judged.summary)
     else:
-        show(judged.summary, folder)
+        _show(judged.summary, folder)
     if STATUS[judged.summary["verdict"]]:
         raise typer.Exit(STATUS[judged.summary["verdict"]])
 
@@ -307,7 +307,7 @@ def _written(folder: Path, judged: Judged, scenario: Scenario, home: Path) -> No
     report.write(folder, judged.summary, None, html, fill)
 
 
-def show(summary: dict[str, Any], folder: Path | None) -> None:
+def _show(summary: dict[str, Any], folder: Path) -> None:
     """Print the rows, the verdict, and what is behind it."""
     from rich.console import Console
     from rich.table import Table
@@ -333,6 +333,4 @@ def show(summary: dict[str, Any], folder: Path | None) -> None:
         console.print(f"• billed {bill:.4f} USD, the stub's ledger says {ledger:.4f} USD")
     for said in summary["findings"]:
         console.print(f"• {said}", markup=False)
-    if folder is not None:
-        said = f"\nWritten to {folder}; open report.html there"
-        console.print(said, markup=False, soft_wrap=True)
+    console.print(f"\nWritten to {folder}; open report.html there", markup=False)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fallwise.cli.check import ended_by_signals
+from fallwise.cli.check import bundled_check, ended_by_signals
 from fallwise.cli.options import EngineOption, Out, Requests, Seed, folder_for, scenario_of
 from fallwise.cli.run import simulated
 
@@ -55,7 +55,6 @@ def _live(path: Path) -> str:
     """Return in plain words what a short check against the real readers finds."""
     import tempfile
 
-    from fallwise.cli.check import bundled_check
     from fallwise.errors import CheckError
 
     typer.echo("\nNow live, on this machine:", err=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fallwise.cli.answers import counted, working
+from fallwise.cli.answers import counted, print_json, working
 from fallwise.cli.options import (
     AsJson,
     EngineOption,
@@ -72,7 +72,7 @@ def run(
     with placing(scenario):
         summary = simulated(checked, folder, engine, relative, studied)
     if as_json:
-        typer.echo(json.dumps(summary, indent=2, ensure_ascii=False, allow_nan=False))
+        print_json(summary)
     else:
         from fallwise.cli.show import show
 

@@ -8,7 +8,6 @@ what the cache holds. (A timeout that is no longer needed stays among the events
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 from simpy import Environment
@@ -66,10 +65,6 @@ def simulate(plan: Plan, requests: RequestTable, decisions: Decisions) -> Outcom
     while cascade.goes_on():
         cascade.env.step()
     return cascade.out
-
-
-_Handler = Callable[[int, int], None]
-"""Takes a request and a tier."""
 
 
 class _Entry(NamedTuple):

@@ -57,7 +57,7 @@ def trust(
             {"tier": tier.name}
             | _scores(halves, k, seed)
             | _believed(goal, tuning, reporting, k)
-            | {"confident_and_wrong": _sure(scenario, halves, k, seed)}
+            | {"confident_and_wrong": _sure(scenario, halves, k)}
         )
     return found
 
@@ -167,7 +167,7 @@ def _came(side: Side, threshold: float) -> Json:
     return {"quality": quality, "cost_usd_mean": cost}
 
 
-def _sure(scenario: Scenario, halves: tuple[Half, Half], k: int, seed: int) -> Json:
+def _sure(scenario: Scenario, halves: tuple[Half, Half], k: int) -> Json:
     """Return how many answers are wrong with a score above SURE, and which, surest first."""
     total, rows = 0, []
     for half in halves:

@@ -5,7 +5,6 @@ last tier on it. Titles say what the figure shows; what was assumed stands below
 """
 
 from fallwise.plots.answer import answer
-from fallwise.plots.budget import latency_budget
 from fallwise.plots.calibration import Scored, reliability_diagram
 from fallwise.plots.check import predicted_and_measured
 from fallwise.plots.latency import latency_by_path
@@ -13,14 +12,11 @@ from fallwise.plots.learning import cache_over_time
 from fallwise.plots.money import quality_against_cost
 from fallwise.plots.shares import tier_hits
 from fallwise.plots.style import save
-from fallwise.plots.volume import cost_against_volume
 
 __all__ = [
     "Scored",
     "answer",
     "cache_over_time",
-    "cost_against_volume",
-    "latency_budget",
     "latency_by_path",
     "predicted_and_measured",
     "quality_against_cost",

@@ -2,6 +2,6 @@
 
 from fallwise.scenario.read import override, parse, read, schema
 from fallwise.scenario.study import Scenario
-from fallwise.scenario.tiers import Router, Tier, Verifier
+from fallwise.scenario.tiers import Router, Tier
 
-__all__ = ["Router", "Scenario", "Tier", "Verifier", "override", "parse", "read", "schema"]
+__all__ = ["Router", "Scenario", "Tier", "override", "parse", "read", "schema"]
