@@ -15,7 +15,7 @@ import numpy as np
 from fallwise.analysis.calibration import ece
 from fallwise.analysis.judge import judge
 from fallwise.analysis.live import Drive
-from fallwise.analysis.measures import HOP_S, TIME, Measure
+from fallwise.analysis.measures import HOP_S, SHARE, TIME, Measure
 from fallwise.scenario import Scenario
 from fallwise.scenario.laws import Empirical
 from fallwise.tables import Floats, OutcomeTable, RequestTable
@@ -84,14 +84,13 @@ def scores_of(drive: Drive) -> Floats:
 def as_profiled(scenario: Scenario, alone: Sequence[int], outcomes: OutcomeTable) -> Scenario:
     """Return the scenario with the times that the tiers took alone, in the place of its own."""
     each = len(outcomes) // max(1, len(alone))
-    tiers = list(scenario.tiers)
     for at, k in enumerate(alone):
         found = outcomes.take(slice(at * each, (at + 1) * each))
         took_s = (found.busy_ns[found.hit_tier == k, k] / 1e9).tolist()
         if took_s:
             law = Empirical(kind="empirical", values_s=took_s)
-            tiers[k] = tiers[k].model_copy(update={"service": law})
-    return scenario.model_copy(update={"tiers": tiers}).placed_in(scenario.folder)
+            scenario = scenario.with_tier(k, service=law)
+    return scenario
 
 
 def _service(name: str, k: int) -> Measure:
@@ -111,4 +110,4 @@ def _accuracy(name: str, k: int) -> Measure:
         return o.correct.astype(np.float64)
 
     label = f"profile.{name}.accuracy"
-    return Measure(label, grade, lambda o: (o.hit_tier == k).astype(np.float64), 0, 0, 0.01)
+    return Measure(label, grade, lambda o: (o.hit_tier == k).astype(np.float64), 0, 0, SHARE)

@@ -149,9 +149,7 @@ def unqueued(
 def _at(
     scenario: Scenario, requests: RequestTable, tier: int, threshold: float, engine: Engine
 ) -> OutcomeTable:
-    tiers = list(scenario.tiers)
-    tiers[tier] = tiers[tier].model_copy(update={"threshold": threshold})
-    changed = scenario.model_copy(update={"tiers": tiers})
+    changed = scenario.with_tier(tier, threshold=threshold)
     return unqueued(changed, requests, decide(changed, requests), engine)
 
 

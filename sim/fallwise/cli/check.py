@@ -172,7 +172,7 @@ def _stubbed(scenario: Scenario, players: Players) -> list[str]:
 def _cold(scenario: Scenario) -> Scenario:
     """Return the scenario with a cache that is empty at first, as every drive meets it."""
     tiers = [tier.model_copy(update={"warm_keys": None}) for tier in scenario.tiers]
-    return scenario.model_copy(update={"tiers": tiers}).placed_in(scenario.folder)
+    return scenario.model_copy(update={"tiers": tiers})
 
 
 def _target(
@@ -240,8 +240,7 @@ def _agreed(target: Target, host: str, max_requests: int | None, yes: bool) -> T
             rule = f"leaves nothing after the profile, which takes {before} requests"
             raise CheckError(Problem(rule, "allow more, or a smaller --profile", (), max_requests))
         run = target.scenario.run.model_copy(update={"requests": n})
-        cut = target.scenario.model_copy(update={"run": run}).placed_in(target.scenario.folder)
-        target = replace(target, scenario=cut)
+        target = replace(target, scenario=target.scenario.model_copy(update={"run": run}))
     name = urlsplit(host).hostname or ""
     if name in ("localhost", "::1") or name.startswith("127."):
         return target

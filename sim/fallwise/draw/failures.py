@@ -9,13 +9,12 @@ import numpy as np
 
 from fallwise.draw.streams import stream
 from fallwise.scenario import Tier
-from fallwise.tables import Int64s
+from fallwise.tables import NEVER_NS, Int64s
 
 __all__ = ["CYCLES", "up_and_down"]
 
 CYCLES: Final = 256
 """So many failures of a replica are drawn; then they begin again."""
-NEVER_NS: Final = 1 << 62
 
 
 def up_and_down(tiers: Sequence[Tier], replicas: Sequence[int], seed: int) -> tuple[Int64s, Int64s]:

@@ -25,7 +25,7 @@ from fallwise.scenario.laws import (
 )
 from fallwise.tables import LONGEST_NS, Floats, Int32s, Int64s
 
-__all__ = ["lognormal", "nanoseconds", "seconds", "tokens"]
+__all__ = ["Z99", "lognormal", "nanoseconds", "seconds", "tokens"]
 
 Z99: Final = 2.3263478740408408
 """The standard normal's 99 % quantile."""

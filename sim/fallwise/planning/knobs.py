@@ -115,21 +115,20 @@ def turned(
     scenario: Scenario, requests: RequestTable, knobs: list[Knob], setting: Setting
 ) -> tuple[Scenario, RequestTable]:
     """Return scenario and requests with a setting put in; cuts are put in order."""
-    tiers, cuts, names = list(scenario.tiers), [], []
+    found, cuts, names = scenario, [], []
     for knob, value in zip(knobs, setting, strict=True):
         k = scenario.index(knob.tier) if knob.tier else -1
         if knob.kind == "cut":
             cuts.append(value)
         elif knob.kind == "threshold":
-            tiers[k] = tiers[k].model_copy(update={"threshold": value})
+            found = found.with_tier(k, threshold=value)
         elif knob.kind == "verifier" and not value:
-            tiers[k] = tiers[k].model_copy(update={"verifier": None})
+            found = found.with_tier(k, verifier=None)
         elif knob.kind == "tier" and not value:
             names.append(knob.tier)
-    changed: dict[str, Any] = {"tiers": tiers}
     if scenario.router is not None:
-        changed["router"] = scenario.router.model_copy(update={"cuts": sorted(cuts)})
-    found = scenario.model_copy(update=changed)
+        router = scenario.router.model_copy(update={"cuts": sorted(cuts)})
+        found = found.model_copy(update={"router": router})
     if not names:
         return found, requests
     return without(found, names), requests.without([scenario.index(name) for name in names])

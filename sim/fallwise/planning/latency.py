@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from pydantic import TypeAdapter
 
+from fallwise.draw.laws import Z99
 from fallwise.draw.laws import seconds as drawn
 from fallwise.draw.streams import Streams
 from fallwise.scenario.laws import Law
@@ -19,7 +20,6 @@ GOOD: Final = 0.03
 """So small a gap between two distribution functions is no reason to give every quantile."""
 ROUNDS: Final = 200
 LEAST: Final = 1e-6
-Z99: Final = 2.3263478740408408
 
 
 class Fitted(NamedTuple):

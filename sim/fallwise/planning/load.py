@@ -56,7 +56,7 @@ def peak_factor(scenario: Scenario) -> float:
     law, week = scenario.traffic.arrivals, scenario.traffic.week
     factor = 1.0
     if isinstance(law, Profile):
-        factor *= max(law.rates_rps) / (sum(law.rates_rps) / len(law.rates_rps))
+        factor *= max(law.rates_rps) / law.rate_rps
     if week is not None:
         for numbers in (week.hours, week.days):
             factor *= max(numbers) / (sum(numbers) / len(numbers))
@@ -67,8 +67,7 @@ def at_peak(scenario: Scenario, factor: float) -> Scenario:
     """Return the scenario at so many times its mean rate all the time, as if by no clock."""
     law = scenario.traffic.arrivals
     if isinstance(law, Profile):
-        rate = sum(law.rates_rps) / len(law.rates_rps) * factor
-        law_now: Any = {"kind": "poisson", "rate_rps": rate}
+        law_now: Any = {"kind": "poisson", "rate_rps": law.rate_rps * factor}
     else:
         law_now = _times(law.model_dump(exclude_unset=True), factor)
     traffic = scenario.traffic.model_dump(exclude_unset=True)

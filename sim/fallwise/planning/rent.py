@@ -106,7 +106,8 @@ def rents_of(
     knots = min(MOST, max(FEWEST, ROWS // len(run))) if knots is None else knots
     at = np.linspace(0, len(score), knots).astype(np.int64)[:-1]
     thresholds = np.unique(np.append(score[at], np.inf))
-    usd = [rent_usd(_with(scenario, k, t), half, engine, run) for t in thresholds.tolist()]
+    changed = (scenario.with_tier(k, threshold=t) for t in thresholds.tolist())
+    usd = [rent_usd(one, half, engine, run) for one in changed]
     return Rents(score, np.searchsorted(score, thresholds) / len(score), np.array(usd))
 
 
@@ -133,14 +134,13 @@ def rented_for(prediction: Prediction) -> tuple[Follows, Follows]:
 def _at(prediction: Prediction, factor: float) -> Prediction:
     """Return the prediction's first run at so many times its traffic."""
     scenario = scaled(prediction.scenario, factor)
-    tiers = list(scenario.tiers)
     for k in _scaled(scenario):
-        scale = tiers[k].autoscale
+        scale = scenario.tiers[k].autoscale
         assert scale is not None
         most = {"max_replicas": math.ceil(scale.max_replicas * max(factor, 1.0))}
-        tiers[k] = tiers[k].model_copy(update={"autoscale": scale.model_copy(update=most)})
+        scenario = scenario.with_tier(k, autoscale=scale.model_copy(update=most))
     run = scenario.run.model_copy(update={"replications": 1})
-    scenario = scenario.model_copy(update={"tiers": tiers, "run": run})
+    scenario = scenario.model_copy(update={"run": run})
     return predict(scenario, prediction.seed, None, prediction.engine)
 
 
@@ -156,9 +156,3 @@ def _rented(run: Prediction, k: int) -> tuple[float, float]:
 def _scaled(scenario: Scenario) -> Sequence[int]:
     tiers = enumerate(scenario.tiers)
     return [k for k, tier in tiers if tier.autoscale is not None and unit_usd_per_s(tier)]
-
-
-def _with(scenario: Scenario, k: int, threshold: float) -> Scenario:
-    tiers = list(scenario.tiers)
-    tiers[k] = tiers[k].model_copy(update={"threshold": threshold})
-    return scenario.model_copy(update={"tiers": tiers})

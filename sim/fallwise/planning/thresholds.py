@@ -111,7 +111,7 @@ class Thresholds:
         quantiles.
         """
         at = math.inf if threshold is None else threshold
-        scenario = _with(self.scenario, tier, at)
+        scenario = self.scenario.with_tier(tier, threshold=at)
         outcomes = [self._simulated(scenario, run) for run in self.runs]
         found = self._described(scenario, outcomes)
         draws = DRAWS if threshold == self.scenario.tiers[tier].threshold else FEWER
@@ -160,7 +160,9 @@ class Thresholds:
 
     def _pays_from(self, draws: int, tier: int = 0, threshold: float | None = None) -> Json:
         """Return the volume from which on it pays: calls and work without waits."""
-        free = self.free if threshold is None else _with(self.free, tier, threshold)
+        free = self.free
+        if threshold is not None:
+            free = free.with_tier(tier, threshold=threshold)
         outcomes = [self._simulated(free, run) for run in self.free_runs]
         found = []
         for ours, theirs in zip(
@@ -238,12 +240,6 @@ def thresholds_at(found: Thresholds, tier: int) -> list[float | None]:
     by_rank = np.linspace(0, len(distinct) - 1, points // 4).round().astype(np.int64)
     chosen = np.unique(np.concatenate([distinct[by_share], distinct[by_rank], [own]]))
     return [*chosen.tolist(), None]
-
-
-def _with(scenario: Scenario, tier: int, threshold: float) -> Scenario:
-    tiers = list(scenario.tiers)
-    tiers[tier] = tiers[tier].model_copy(update={"threshold": threshold})
-    return scenario.model_copy(update={"tiers": tiers})
 
 
 def _column(outcomes: list[OutcomeTable], name: str, runs: list[_Run]) -> Floats:

@@ -160,10 +160,8 @@ def _one(scenario: Scenario, goal: Goal, k: int | None, seed: int, engine: Engin
     def put_in(threshold: float, half: Half) -> Changed | None:
         if math.isnan(threshold):
             return None
-        tiers = list(scenario.tiers)
-        if k is not None:
-            tiers[k] = tiers[k].model_copy(update={"threshold": threshold})
-        return scenario.model_copy(update={"tiers": tiers}), half.requests
+        changed = scenario if k is None else scenario.with_tier(k, threshold=threshold)
+        return changed, half.requests
 
     def curve() -> tuple[list[Json], Json | None]:
         if reporting.fork is None:

@@ -6,7 +6,7 @@ Between the thresholds that are simulated, the longer of the two next to it coun
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
@@ -93,9 +93,7 @@ def waits_of(
     thresholds = np.unique(np.append(score[at], np.inf))
     found = []
     for threshold in thresholds.tolist():
-        tiers: list[Any] = list(scenario.tiers)
-        tiers[k] = tiers[k].model_copy(update={"threshold": threshold})
-        changed = scenario.model_copy(update={"tiers": tiers})
+        changed = scenario.with_tier(k, threshold=threshold)
         found.append(p95_s(changed, requests, engine, goal))
     share = np.searchsorted(score, thresholds) / len(score)
     return Waits(score, share, np.array(found), frontier_s)

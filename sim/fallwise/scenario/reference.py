@@ -94,13 +94,7 @@ def _value(item: Json) -> str:
             kinds = [_value(one) for one in item[several] if one.get("type") != "null"]
             return " or ".join(dict.fromkeys(kinds))
     rules = [words.format(item[rule]) for rule, words in BOUNDS.items() if rule in item]
-    word = {
-        "integer": "whole number",
-        "number": "number",
-        "string": "text",
-        "boolean": "true, false",
-    }
-    kind = word.get(item.get("type", ""), "")
+    kind = TYPES.get(item.get("type", ""), "")
     if item.get("type") == "array":
         inner = item.get("items", {})
         kind = f"list of {_value(inner)}" if inner else "list of pairs"

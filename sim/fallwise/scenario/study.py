@@ -131,6 +131,12 @@ class Scenario(Model):
         placed._folder = folder
         return placed
 
+    def with_tier(self, k: int, **changes: Any) -> Scenario:
+        """Return the scenario with some values of tier k replaced; nothing is checked again."""
+        tiers = list(self.tiers)
+        tiers[k] = tiers[k].model_copy(update=changes)
+        return self.model_copy(update={"tiers": tiers})
+
     def path_of(self, file: str) -> Path:
         """Return where a file named in the scenario stands."""
         return self._folder / file
