@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 
 from fallwise.analysis.intervals import Paired, paired, paired_quantile
-from fallwise.analysis.money import rent_usd
+from fallwise.analysis.money import rent_usd, wrong_answers_usd
 from fallwise.analysis.predict import Prediction
 from fallwise.analysis.questions import asked, by_groups, by_quantile, outer
 from fallwise.analysis.sample import enough, warmup
@@ -99,10 +99,7 @@ def _cost_usd(run: Prediction) -> Floats:
 
 def _with_stakes_usd(run: Prediction) -> Floats:
     """Return the same, and what a wrong answer costs where one was shipped."""
-    stakes = np.array([segment.wrong_answer_usd for segment in run.scenario.traffic.segments])
-    shipped = run.outcomes.hit_tier >= 0
-    lost: Floats = shipped * (1 - _correct(run)) * stakes[run.requests.segment]
-    return _cost_usd(run) + lost
+    return _cost_usd(run) + wrong_answers_usd(run.scenario, run.requests, run.outcomes)
 
 
 def _correct(run: Prediction) -> Floats:

@@ -17,9 +17,9 @@ from fallwise.analysis.blocks import block_bootstrap
 from fallwise.analysis.live import Drive
 from fallwise.analysis.measures import Measure
 from fallwise.scenario import Scenario
-from fallwise.tables import Floats, OutcomeTable
+from fallwise.tables import Floats, Int64s, OutcomeTable
 
-__all__ = ["culprits", "culprits_from_outside", "doubts", "judge", "verdict"]
+__all__ = ["culprits", "culprits_from_outside", "doubts", "judge", "rate_rps", "verdict"]
 
 Row = dict[str, Any]
 
@@ -171,7 +171,7 @@ def doubts(drive: Drive) -> list[str]:
     lag = float(np.quantile(drive.send_lag_s, 0.99))
     if lag > LAG_S:
         found.append(f"send lag p99 is {1e3 * lag:.1f} ms, above {1e3 * LAG_S:g} ms")
-    offered, achieved = (_rate_rps(at) for at in (drive.scheduled_ns, drive.sent_ns))
+    offered, achieved = (rate_rps(at) for at in (drive.scheduled_ns, drive.sent_ns))
     if not math.isclose(offered, achieved, rel_tol=RATE):
         found.append(f"sent {achieved:.1f} requests a second, not {offered:.1f}")
     if drive.facts["in_flight_max"] >= drive.facts["pool"]:
@@ -184,7 +184,8 @@ def doubts(drive: Drive) -> list[str]:
     return found
 
 
-def _rate_rps(at_ns: Any) -> float:
+def rate_rps(at_ns: Int64s) -> float:
+    """Return how many a second came at these times, the first and the last of them included."""
     return float((len(at_ns) - 1) / max(1e-9, (at_ns.max() - at_ns.min()) / 1e9))
 
 

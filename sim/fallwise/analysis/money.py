@@ -28,9 +28,12 @@ __all__ = [
     "rent_usd",
     "rent_usd_per_s",
     "router_usd",
+    "there",
+    "unit_usd",
     "unit_usd_per_s",
     "units_mean",
     "visit_costs",
+    "wrong_answers_usd",
 ]
 
 SECONDS_PER_MONTH: Final = 2_629_800
@@ -69,6 +72,17 @@ def units_mean(tier: Tier) -> float:
     """
     paid = tier.servers_mean if tier.hours is not None else tier.servers
     return (paid or 1) / (tier.slots or 1)
+
+
+def unit_usd(tier: Tier) -> float:
+    """Return what a month of one replica or agent costs; who has hours is paid in them only."""
+    paid = units_mean(tier) * (tier.slots or 1) / (tier.servers or 1)
+    return unit_usd_per_s(tier) * paid * SECONDS_PER_MONTH
+
+
+def there(tier: Tier) -> float:
+    """Return the part of the time that a replica or agent is there: less than 1 with hours."""
+    return (tier.servers_mean or 1) / (tier.servers or 1)
 
 
 def call_usd(tier: Tier, requests: RequestTable, k: int) -> Floats:
@@ -114,6 +128,15 @@ def visit_costs(
         if tier.verifier is not None and tier.verifier.usd_per_request:
             cost[:, k] += (answered & decisions.verify[:, k]) * tier.verifier.usd_per_request
     return cost
+
+
+def wrong_answers_usd(scenario: Scenario, requests: RequestTable, outcomes: OutcomeTable) -> Floats:
+    """Return (n,) what a wrong answer costs where one was shipped; that none came costs nothing."""
+    assert outcomes.correct is not None
+    stakes = np.array([segment.wrong_answer_usd for segment in scenario.traffic.segments])
+    wrong = (outcomes.hit_tier >= 0) * (1 - outcomes.correct.astype(np.float64))
+    lost: Floats = wrong * stakes[requests.segment]
+    return lost
 
 
 def router_usd(scenario: Scenario, visit: Int8s) -> Floats:

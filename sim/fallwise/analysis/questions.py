@@ -32,8 +32,7 @@ def by_question(prediction: Prediction, cuts: Sequence[int], sample: Sample) -> 
 
     Time is nobody's question: each group has its part of the clock, and no quantiles.
     """
-    answers = prediction.scenario.answers
-    if answers.source != "replay" or answers.sample == "each_once":
+    if not _comes_again(prediction):
         return None
     groups: list[Tally] = [{} for _ in range(BATCHES)]
     for run, cut in zip(prediction.runs, cuts, strict=True):
@@ -74,8 +73,7 @@ class _NoTimes:
 
 def asked(prediction: Prediction, cuts: Sequence[int]) -> Int64s | None:
     """Return which question each measured request asks; None where no table is asked again."""
-    answers = prediction.scenario.answers
-    if answers.source != "replay" or answers.sample == "each_once":
+    if not _comes_again(prediction):
         return None
     return np.concatenate(
         [
@@ -83,6 +81,11 @@ def asked(prediction: Prediction, cuts: Sequence[int]) -> Int64s | None:
             for run, cut in zip(prediction.runs, cuts, strict=True)
         ]
     )
+
+
+def _comes_again(prediction: Prediction) -> bool:
+    answers = prediction.scenario.answers
+    return answers.source == "replay" and answers.sample != "each_once"
 
 
 def by_groups(values: Floats, question: Int64s) -> tuple[float, float]:

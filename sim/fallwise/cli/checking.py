@@ -12,7 +12,14 @@ from typing import Any
 import numpy as np
 
 from fallwise import __version__
-from fallwise.analysis.judge import culprits, culprits_from_outside, doubts, judge, verdict
+from fallwise.analysis.judge import (
+    culprits,
+    culprits_from_outside,
+    doubts,
+    judge,
+    rate_rps,
+    verdict,
+)
 from fallwise.analysis.live import Drive
 from fallwise.analysis.measures import TTFT, from_inside, from_outside, unseen
 from fallwise.analysis.outside import nameable, seen_of
@@ -212,9 +219,6 @@ def _statuses(drives: list[Drive]) -> str:
 
 
 def _pace(drive: Drive) -> dict[str, Any]:
-    def rate_rps(at_ns: Any) -> float:
-        return float((len(at_ns) - 1) / max(1e-9, (at_ns.max() - at_ns.min()) / 1e9))
-
     return {
         "offered_rps": rate_rps(drive.scheduled_ns),
         "achieved_rps": rate_rps(drive.sent_ns),

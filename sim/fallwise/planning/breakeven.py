@@ -17,7 +17,7 @@ from typing import Any, Final
 import numpy as np
 
 from fallwise.analysis.baselines import alone, only
-from fallwise.analysis.money import SECONDS_PER_MONTH, unit_usd_per_s, units_mean
+from fallwise.analysis.money import SECONDS_PER_MONTH, there, unit_usd, unit_usd_per_s
 from fallwise.analysis.predict import Prediction
 from fallwise.analysis.questions import by_question
 from fallwise.analysis.sample import Json, Sample, collect, warmup
@@ -137,13 +137,10 @@ def side_of(
             each = SECONDS_PER_MONTH / work if work else math.inf
             rents.append(Rent(tier.name, month_usd, each, follows[k]))
         elif month_usd:
-            # A person with opening hours works, and is paid, for a part of the month.
-            there_s = SECONDS_PER_MONTH * (tier.servers_mean or 1) / (tier.servers or 1)
-            paid = units_mean(tier) * (tier.slots or 1) / (tier.servers or 1)
             peak_s = work * peak_factor(scenario) if tier.kind != "cache" else 0.0
-            room_s = there_s * utilisation * (tier.slots or 1)
+            room_s = SECONDS_PER_MONTH * there(tier) * utilisation * (tier.slots or 1)
             each = room_s / peak_s if peak_s else math.inf
-            rents.append(Rent(tier.name, month_usd * paid, each))
+            rents.append(Rent(tier.name, unit_usd(tier), each))
     return Side(usage_usd, scenario.money.upkeep_usd_per_month, tuple(rents))
 
 

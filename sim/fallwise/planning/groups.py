@@ -13,9 +13,8 @@ import numpy as np
 
 from fallwise.analysis.intervals import BATCHES, batch_share
 from fallwise.analysis.predict import Prediction
-from fallwise.analysis.questions import widened
+from fallwise.analysis.questions import asked, widened
 from fallwise.analysis.sample import Json, estimate
-from fallwise.draw import questions
 from fallwise.tables import Floats, Int64s
 
 __all__ = ["Groups", "Paid", "groups_of"]
@@ -76,9 +75,7 @@ def groups_of(prediction: Prediction, cuts: Sequence[int]) -> Groups:
         parts = 1 if len(runs) > 1 else min(BATCHES, n)
         sizes = np.diff(n * np.arange(parts + 1) // parts)
         batch.append(len(batch) + np.repeat(np.arange(parts), sizes))
-    answers = prediction.scenario.answers
-    if answers.source != "replay" or answers.sample == "each_once":
-        return Groups(np.concatenate(batch), None)
-    asked = [questions(prediction.scenario, r.seed, len(r.outcomes))[cut:] for r, cut in runs]
-    group = np.unique(np.concatenate(asked) % BATCHES, return_inverse=True)[1]
-    return Groups(np.concatenate(batch), group)
+    question = asked(prediction, cuts)
+    if question is not None:
+        question = np.unique(question % BATCHES, return_inverse=True)[1]
+    return Groups(np.concatenate(batch), question)

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from fallwise.analysis.learning import arrivals_of
 from fallwise.draw.logs import GatewayLog
 from fallwise.errors import Problem, TableError
 from fallwise.planning.latency import Fitted, latency_law
@@ -22,7 +23,6 @@ from fallwise.tables import Bools, Floats, Int64s
 
 __all__ = ["FittedLog", "LoggedTier", "assumed", "fit_log", "log_text", "trace_text"]
 
-WINDOWS_S: Final = (1, 10, 60, 300)
 FEWEST: Final = 20
 """Calls of a model, at least; fewer say nothing about a tail."""
 EXACT: Final = 0.01
@@ -91,6 +91,7 @@ def fit_log(log: GatewayLog, models: Sequence[str] | None = None) -> FittedLog:
         raise TableError(problem.at(log.file))
     key = None if log.key is None else log.key[first]
     gaps = np.diff(arrival_s)
+    bursts = arrivals_of(np.rint(arrival_s * 1e9).astype(np.int64))["dispersion"]
     distinct = np.unique(np.stack([log.request[mine], log.model[mine]]), axis=1)[0]
     calls = np.unique(distinct, return_counts=True)[1]
     several = len(names) > 1 and len(calls) < int(mine.sum())
@@ -102,7 +103,7 @@ def fit_log(log: GatewayLog, models: Sequence[str] | None = None) -> FittedLog:
         key,
         len(gaps) / float(arrival_s[-1]),
         float(gaps.std() / gaps.mean()),
-        _dispersion(arrival_s),
+        {int(row["window_s"]): row["dispersion"] for row in bursts},
         None if key is None else 1 - len(np.unique(key)) / len(key),
         float(log.cached[first].mean()),
         float((calls > 1).mean()) if several else None,
@@ -144,16 +145,6 @@ def _whole(values: Floats, rows: Bools) -> Floats | None:
 def _last_output(log: GatewayLog, mine: Bools, first: Bools) -> Floats | None:
     """Return the output tokens of each request's first call."""
     return _whole(log.output_tokens, first & mine)
-
-
-def _dispersion(arrival_s: Floats) -> dict[int, float]:
-    found = {}
-    for window in WINDOWS_S:
-        whole = int(arrival_s[-1] // window)
-        if whole >= 10:
-            counts = np.bincount((arrival_s // window).astype(np.int64))[:whole]
-            found[window] = float(counts.var() / counts.mean())
-    return found
 
 
 def trace_text(found: FittedLog) -> str:

@@ -11,12 +11,11 @@ from typing import Any, Final
 
 import numpy as np
 
-from fallwise.analysis.money import rent_usd
+from fallwise.analysis.money import rent_usd, wrong_answers_usd
 from fallwise.analysis.predict import predict
 from fallwise.engines.engine import Engine
 from fallwise.errors import ScenarioError
 from fallwise.scenario import Scenario, override
-from fallwise.tables import ANSWERED
 
 __all__ = ["QUARTER", "factored", "moved"]
 
@@ -88,8 +87,7 @@ def _point(scenario: Scenario, n: int, engine: Engine) -> dict[str, float]:
     outcomes = run.outcomes
     assert outcomes.cost_usd is not None and outcomes.correct is not None
     cost = float((outcomes.cost_usd + rent_usd(scenario, outcomes)).mean())
-    stakes = np.array([segment.wrong_answer_usd for segment in scenario.traffic.segments])
-    lost = (outcomes.status == ANSWERED) * (1 - outcomes.correct) * stakes[run.requests.segment]
+    lost = wrong_answers_usd(scenario, run.requests, outcomes)
     return {
         "cost_usd_mean": cost,
         "cost_at_stake_usd_mean": cost + float(lost.mean()),

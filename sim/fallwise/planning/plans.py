@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from fallwise import theory
-from fallwise.analysis.money import SECONDS_PER_MONTH
+from fallwise.analysis.money import SECONDS_PER_MONTH, there, unit_usd
 from fallwise.analysis.predict import predict
 from fallwise.analysis.summary import Summary
 from fallwise.engines.engine import Engine
 from fallwise.planning.again import plenty, sized
 from fallwise.planning.load import at_peak, scaled
 from fallwise.planning.runs import Point, key_of
-from fallwise.planning.trial import Trial, Units, missed, slots_of, there, unit_usd
+from fallwise.planning.trial import Trial, Units, missed, slots_of
 from fallwise.scenario import Scenario, override
 
 __all__ = ["Plan", "waiting", "worst_of"]

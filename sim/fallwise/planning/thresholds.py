@@ -16,7 +16,7 @@ import numpy as np
 
 from fallwise.analysis.baselines import alone
 from fallwise.analysis.intervals import pooled_quantile
-from fallwise.analysis.money import rent_usd
+from fallwise.analysis.money import rent_usd, wrong_answers_usd
 from fallwise.analysis.predict import Prediction
 from fallwise.analysis.sample import Json, enough, held_ns, warmup
 from fallwise.analysis.settle import settle
@@ -94,11 +94,9 @@ class Thresholds:
 
     def _lost(self, outcomes: list[OutcomeTable]) -> Floats:
         """Return (n,) what each request's wrong answer costs; that none came costs nothing."""
-        stakes = np.array([s.wrong_answer_usd for s in self.scenario.traffic.segments])
-        segment = np.concatenate([run.requests.segment[run.cut :] for run in self.runs])
-        status, grade = (_column(outcomes, name, self.runs) for name in ("status", "correct"))
-        lost: Floats = (status == ANSWERED) * (1 - grade) * stakes[segment]
-        return lost
+        pairs = zip(outcomes, self.runs, strict=True)
+        lost = [wrong_answers_usd(self.scenario, r.requests, x)[r.cut :] for x, r in pairs]
+        return np.concatenate(lost)
 
     def point(self, tier: int, threshold: float | None) -> Point:
         """Return what a threshold gives; None sends every answer of the tier on.

@@ -7,13 +7,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from fallwise.analysis.money import SECONDS_PER_MONTH, unit_usd_per_s, units_mean
 from fallwise.analysis.predict import Prediction
 from fallwise.analysis.summary import Summary, summarise
 from fallwise.planning.again import again, sized
 from fallwise.scenario import Scenario, Tier, override
 
-__all__ = ["Trial", "Units", "missed", "slots_of", "there", "unit_usd"]
+__all__ = ["Trial", "Units", "missed", "slots_of"]
 
 Units = dict[str, int]
 """How many replicas, agents or concurrent calls each sized tier has."""
@@ -121,14 +120,3 @@ def _relieved(tier: Summary) -> bool:
 def slots_of(tier: Tier) -> int:
     """Return how many requests one unit of a tier serves at once."""
     return (tier.slots or 1) if tier.kind in ("rules", "pool") else 1
-
-
-def unit_usd(tier: Tier) -> float:
-    """Return a unit's rent a month."""
-    paid = units_mean(tier) * (tier.slots or 1) / (tier.servers or 1)
-    return unit_usd_per_s(tier) * paid * SECONDS_PER_MONTH
-
-
-def there(tier: Tier) -> float:
-    """Return the part of the time that a unit of a tier is there: less than 1 with hours."""
-    return (tier.servers_mean or 1) / (tier.servers or 1)
