@@ -1,4 +1,4 @@
-"""A cascade in which everything happens at once that can, for both engines."""
+"""A cascade in which everything happens at once: what both engines can do, on, for `run`."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 The two-tier cascade of others.py: Poisson arrivals, lognormal work, 30 % escalate, a timeout on the
 first tier, 80 % of the servers busy. Every engine gets the same drawn requests (Ciw draws its own).
 Of every measurement the best of several rounds counts; the rounds take turns, so that all see the
-same machine. The last line is JSON. What is not there yet is null.
+same machine. The last line is JSON; `everything_vs_reference` is of the cascade of everything.py.
 """
 
 from __future__ import annotations

@@ -19,9 +19,9 @@ def only(scenario: Scenario, k: int) -> Scenario:
     """Return the scenario with tier k alone: no cache, router or verifier; all answers are shipped.
 
     Tier k keeps its servers, limits and prices, and its fallbacks, which are the same model from
-    somebody else. The other tiers stay in the list, since the
-    columns of the tables are counted by it, but are never visited and rented by nobody. A request
-    that must stay local is refused where tier k is not local. There is no upkeep.
+    somebody else. The other tiers stay in the list, since the columns of the tables are counted by
+    it, but are never visited and rented by nobody. A request that must stay local is refused where
+    tier k is not local. There is no upkeep.
     """
     unused = {
         "kind": "pool",

@@ -311,11 +311,12 @@ def _show(summary: dict[str, Any], folder: Path) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from fallwise.report.studies.check import WORDS
+
     table = Table("measure", "predicted", "measured", "tolerance", "verdict", box=None)
-    words = {True: "agree", False: "DIFFER", None: "undecided"}
     for row in summary["rows"]:
         numbers = row["predicted"]["value"], row["measured"]["value"], row["tolerance"]
-        table.add_row(row["measure"], *(f"{x:.4g}" for x in numbers), words[row["agree"]])
+        table.add_row(row["measure"], *(f"{x:.4g}" for x in numbers), WORDS[row["agree"]])
     console = Console(highlight=False, soft_wrap=True)
     console.print(table)
     for item in summary["not_judged"]:

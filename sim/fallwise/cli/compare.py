@@ -60,9 +60,9 @@ def compare(
 ) -> None:
     """Compare scenarios, or one scenario's possible paths, on the same requests, paired.
 
-    The paths: trying in sequence, a tight timeout on the cheap tier, a router, agreement of two
-    cheap models, and the frontier alone. For each: cost, quality, waiting, the worst case that
-    its limits allow, and where the seconds went.
+    The paths: trying in sequence, a tight timeout on the cheap tier, a second call where the
+    frontier is slow, a router, agreement of two cheap models, and the frontier alone. For each:
+    cost, quality, waiting, the worst case that its limits allow, and where the seconds went.
     """
     checked = [scenario_of(path, settings, seed, requests) for path in scenarios]
     if paths and len(checked) > 1:

@@ -61,14 +61,10 @@ def seconds(estimate: Any) -> str:
     >>> seconds(0.0123), seconds(1.5), seconds(90), seconds(7200), seconds(0)
     ('12.3 ms', '1.50 s', '90.0 s', '2.00 h', '0 s')
     """
+    from fallwise.plots.style import duration
+
     x = value(estimate)
-    if x is None:
-        return NOTHING
-    for size, unit in ((3600, "h"), (600, "min"), (0.9995, "s"), (0.9995e-3, "ms"), (0, "µs")):
-        if x >= size and x > 0:
-            factor = {"h": 3600, "min": 60, "s": 1, "ms": 1e-3, "µs": 1e-6}[unit]
-            return f"{_three(x / factor)} {unit}"
-    return "0 s"
+    return NOTHING if x is None else duration(x)
 
 
 def _three(x: float) -> str:

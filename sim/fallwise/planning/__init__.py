@@ -1,1 +1,1 @@
-"""Questions answered by many runs: tune, break even, size, sensitivity."""
+"""Questions answered by many runs: tune, break even, size, compare, fit, sensitivity."""

@@ -34,8 +34,8 @@ def moved(scenario: Scenario, engine: Engine = "compiled") -> dict[str, Any]:
 
     A row has the key, `low` and `high` (the values that were put in, by key) and, for each of
     `cost_usd_mean`, `cost_at_stake_usd_mean` (wrong answers paid for too), `quality` and
-    `sojourn_s_p95`, the pair at them. All numbers of a distribution
-    are moved together. `left` has the keys that are no number or cannot be moved.
+    `sojourn_s_p95`, the pair at them. All numbers of a distribution are moved together. `left` has
+    the keys that are no number or cannot be moved.
     """
     once = scenario.run.model_copy(update={"replications": 1})
     scenario = scenario.model_copy(update={"run": once})

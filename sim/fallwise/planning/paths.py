@@ -1,4 +1,4 @@
-"""Other ways through the same tiers: in sequence, with a tight timeout, routed, in agreement."""
+"""Other ways through the same tiers: in sequence, with a tight timeout, hedged, routed, agreed."""
 
 from __future__ import annotations
 

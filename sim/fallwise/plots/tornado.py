@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["shares_of_variance", "tornado"]
+__all__ = ["over", "shares_of_variance", "tornado"]
 
 PANELS: Final = {
     "cost_usd_mean": ("cost of a request (US dollars)", 1.0),
@@ -65,10 +65,15 @@ def _panel(ax: Axes, summary: Summary, measure: str) -> None:
     ax.set_xlabel(label)
 
 
-def _name(summary: Summary, key: str) -> str:
+def over(summary: Summary, key: str) -> str:
+    """Return the range of a key; × is times what the scenario has."""
     within = summary["ranges"][key]
     x = "×" if within["times"] else ""
-    return f"{key.removeprefix('tiers.')}\n{x}{within['low']:g} to {x}{within['high']:g}"
+    return f"{x}{within['low']:g} to {x}{within['high']:g}"
+
+
+def _name(summary: Summary, key: str) -> str:
+    return f"{key.removeprefix('tiers.')}\n{over(summary, key)}"
 
 
 def _patch(colour: str, label: str) -> Any:

@@ -29,7 +29,7 @@ from fallwise.report.pieces import (
     place,
     ticks,
 )
-from fallwise.report.words import count, dollars, scaled, seconds, share
+from fallwise.report.words import count, dollars, how_many, scaled, seconds, share
 from fallwise.scenario import Scenario
 
 __all__ = [
@@ -235,7 +235,7 @@ def learning(summary: Summary, many: int = 1) -> Section:
     forms = {
         "hit_share": (f"{name} hits", share, 1.0),
         "cost_usd_mean": (
-            "calls of " + ("a request" if many == 1 else f"{many:,} requests"),
+            f"calls of {how_many(many)}",
             dollars,
             many,
         ),
@@ -278,7 +278,7 @@ def tornado(movers: Json, many: int = 1) -> Section:
         return dollars(x * many)
 
     forms = {
-        "cost_usd_mean": ("cost of " + ("a request" if many == 1 else f"{many:,} requests"), usd),
+        "cost_usd_mean": (f"cost of {how_many(many)}", usd),
         "cost_at_stake_usd_mean": ("the same, wrong answers paid for", usd),
         "quality": ("quality", lambda x: f"{100 * x:.2f}\u00a0%"),
         "sojourn_s_p95": ("95 % are done within", seconds),

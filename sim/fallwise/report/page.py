@@ -33,6 +33,7 @@ from fallwise.report.words import (
     between,
     count,
     dollars,
+    how_many,
     number,
     points,
     scaled,
@@ -101,7 +102,7 @@ def _common(
         "otherwise": _otherwise(summary, many),
         "assumed": assumed(summary, scenario),
         "sections": sections,
-        "cost_title": _requests(many),
+        "cost_title": how_many(many),
         "shades": _shades(len(names)),
         "verdict": _plain_verdict(summary),
         "bills": "",
@@ -193,7 +194,7 @@ def _cards(point: Point, rate_rps: float | None, scenario: Scenario, many: int) 
         *_times(point),
     ]
     if wrong is not None:
-        title = "wrong answers, " + ("a request" if many == 1 else f"{many:,} requests")
+        title = f"wrong answers, {how_many(many)}"
         rows.insert(5, ("wrong", title, scaled(wrong, many), dollars))
         title = "saved, wrong answers paid for"
         rows.insert(3, ("saving_at_stake", title, point["saving_at_stake"], share))
@@ -208,7 +209,7 @@ def _cards(point: Point, rate_rps: float | None, scenario: Scenario, many: int) 
 
 
 def _cost(point: Summary, many: int) -> tuple[str, Any, Any]:
-    title = "a request costs" if many == 1 else f"{many:,} requests cost"
+    title = f"{how_many(many)} cost{'s' if many == 1 else ''}"
     return title, scaled(point["cost_usd_mean"], many), dollars
 
 
@@ -263,12 +264,8 @@ def _otherwise(summary: Summary, many: int) -> Section:
         ]
         for name, one in rows
     ]
-    heads = ["", f"{_requests(many)}, $", "quality", "p50", "p95", "p99"]
+    heads = ["", f"{how_many(many)}, $", "quality", "p50", "p95", "p99"]
     return Section("The same requests, otherwise", [Table(heads, cells)])
-
-
-def _requests(many: int) -> str:
-    return "a request" if many == 1 else f"{many:,} requests"
 
 
 def _shades(tiers: int) -> list[tuple[str, str]]:

@@ -13,6 +13,7 @@ __all__ = [
     "count",
     "dollars",
     "give_or_take",
+    "how_many",
     "number",
     "points",
     "scaled",
@@ -117,6 +118,15 @@ def count(x: float) -> str:
         if x >= size:
             return f"{x / size:.3g} {name}"
     return f"{float(f'{x:.3g}'):,.0f}" if x < 1000 else f"{float(f'{x:.2g}'):,.0f}"
+
+
+def how_many(many: int) -> str:
+    """Return for how many requests something is said.
+
+    >>> how_many(1), how_many(1000)
+    ('a request', '1,000 requests')
+    """
+    return "a request" if many == 1 else f"{many:,} requests"
 
 
 def until(volume: Any) -> str:

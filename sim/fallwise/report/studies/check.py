@@ -24,7 +24,7 @@ from fallwise.report.pieces import (
 from fallwise.report.words import between, dollars, seconds, share, signed
 from fallwise.tables import Floats, OutcomeTable
 
-__all__ = ["check"]
+__all__ = ["WORDS", "check"]
 
 Json = dict[str, Any]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
+from fallwise.plots.tornado import over
 from fallwise.report.pieces import (
     Bar,
     Bars,
@@ -91,7 +92,7 @@ def _bar(summary: Json, row: Json, form: Any, scale: float, at: Callable[[float]
     left, right = sorted(places[:2])
     ends = f"{form(row['at_low'] * scale)} to {form(row['at_high'] * scale)}"
     by = between(scaled(row["swing"], scale), signed(form))
-    words = f"{_over(summary, row['key'])}: {ends}" + (f"; difference {by}" if by else "")
+    words = f"{over(summary, row['key'])}: {ends}" + (f"; difference {by}" if by else "")
     span = (min(places[2:]), max(places[2:])) if len(places) > 2 else None
     piece = ("p4", left, place(right - left))
     return Bar(row["key"], words, [piece], span, code=True)
@@ -127,14 +128,8 @@ def _shares(row: Json) -> Bar:
 
 
 def _ranges(summary: Json) -> Table:
-    rows = [[key, _over(summary, key)] for key in summary["ranges"]]
+    rows = [[key, over(summary, key)] for key in summary["ranges"]]
     return Table(["key", "range"], rows, "× is times what the scenario has.")
-
-
-def _over(summary: Json, key: str) -> str:
-    within = summary["ranges"][key]
-    x = "×" if within["times"] else ""
-    return f"{x}{within['low']:g} to {x}{within['high']:g}"
 
 
 def _verdict(summary: Json, known: list[str]) -> str:
@@ -147,7 +142,7 @@ def _verdict(summary: Json, known: list[str]) -> str:
             continue
         title, form, scale = MEASURES[measure]
         by = within(scaled(swing, scale), signed(form))
-        key = f"{rows[0]['key']} ({_over(summary, rows[0]['key'])})"
+        key = f"{rows[0]['key']} ({over(summary, rows[0]['key'])})"
         said.append(f"{key} moves the {_noun(title)} most, by {by}")
     if not said:
         return "None of these keys is seen to move cost, quality or the 95 % quantile of the time."
