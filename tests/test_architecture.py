@@ -263,6 +263,21 @@ def test_no_modules_import_each_other_in_a_ring() -> None:
     assert rings({"a": {"b"}, "b": {"c"}, "c": {"a"}}) == [["a", "b", "c", "a"]]
 
 
+def test_the_page_on_architecture_has_every_module_and_no_other() -> None:
+    there: set[tuple[str, str]] = set()
+    for file in modules():
+        if "." in file.name:
+            there.add((file.part, file.name.split(".")[1]))
+    named = set()
+    page = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    for first, second in re.findall(r"^\| (`.*?) \|(.*)\|$", page, re.M):
+        # A row is a part and its modules or, in the table of the compiled engine, modules alone.
+        part = first.strip("`")
+        mine, text = (part, second) if part in ORDER else ("engines", first)
+        named |= {(mine, name) for name in re.findall(r"`(\w+)`", text)}
+    assert named ^ there == set()
+
+
 def test_every_part_has_tests() -> None:
     tested = [path.relative_to(ROOT / "tests").as_posix() for path in ROOT.glob("tests/**/test_*")]
     inside: dict[str, set[str]] = {}
