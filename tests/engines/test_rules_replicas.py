@@ -1,4 +1,4 @@
-"""Rules 18 to 20 of docs/engine.md, worked out by hand: replicas that fail and are scaled."""
+"""Rules 18 to 21 of docs/engine.md, worked out by hand: replicas that fail, are scaled, batch."""
 
 from __future__ import annotations
 

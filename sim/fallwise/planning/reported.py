@@ -92,7 +92,7 @@ def reported(
             "escalation_rate": bounds(on),
             "saving": bounds(1 - cost / c1) if c1.all() else None,
             "quality_difference": bounds(quality - q1),
-            "wrong_but_sure": _risk(changed, side, engine),
+            "wrong_but_sure": _wrong_but_sure(changed, side, engine),
             "met": goal.holds(float(quality[0]), float(cost[0]), float(q1[0]))
             and goal.in_time(batch_quantile(outcomes.sojourn_s, 0.95).value),
             **{
@@ -130,8 +130,8 @@ def evidence(side: Ways, way: float) -> tuple[Floats, Floats]:
     return values, np.column_stack([q0, [c0] * 4, q1, [c1] * 4, q, costs, ons])
 
 
-def _risk(changed: Changed | None, side: Ways, engine: Engine) -> float | None:
-    """Return the operational risk: the share of all requests shipped wrong with a score above SURE.
+def _wrong_but_sure(changed: Changed | None, side: Ways, engine: Engine) -> float | None:
+    """Return the share of all requests shipped wrong with a score above SURE.
 
     None where no score decides.
     """

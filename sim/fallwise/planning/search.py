@@ -1,8 +1,8 @@
 """Tiers, thresholds, verifiers and a router's cuts at once: what no other setting beats.
 
 Beyond two values a grid has too many points, so a genetic algorithm looks for settings that no
-other one beats in quality, cost, p95 and operational risk together; the pick for a goal then takes
-small steps, exact along one threshold at a time. A search may miss the very best.
+other one beats in quality, cost, p95 and sure wrong answers together; the pick for a goal then
+takes small steps, exact along one threshold at a time. A search may miss the very best.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ class Tried:
 
 
 def wrong_but_sure(scenario: Scenario, requests: RequestTable, outcomes: OutcomeTable) -> Floats:
-    """Return (n,) the operational risk: 1 where a wrong answer is shipped with a score above SURE.
+    """Return (n,) 1 where a wrong answer is shipped with a score above SURE.
 
     Answers that no score decided about are not counted.
     """
@@ -108,8 +108,8 @@ def wrong_but_sure(scenario: Scenario, requests: RequestTable, outcomes: Outcome
     tier = np.maximum(outcomes.hit_tier, 0)
     sure = requests.score[np.arange(len(tier)), tier] > SURE
     wrong = (outcomes.status == ANSWERED) & (outcomes.correct < 0.5)
-    risk: Floats = (wrong & sure & judged[tier]).astype(np.float64)
-    return risk
+    found: Floats = (wrong & sure & judged[tier]).astype(np.float64)
+    return found
 
 
 @dataclass(frozen=True)
@@ -235,14 +235,14 @@ def _trial(
     queued = settle(
         changed, requests, decisions, simulate(plan(changed), requests, decisions, engine)
     )
-    risk = wrong_but_sure(changed, requests, queued)
-    cost, quality, risk_mean = (
+    sure = wrong_but_sure(changed, requests, queued)
+    cost, quality, sure_mean = (
         float(np.average(np.asarray(x, np.float64), weights=weight))
-        for x in (ends.cost_usd, ends.correct, risk)
+        for x in (ends.cost_usd, ends.correct, sure)
     )
     p95 = float(np.quantile(queued.sojourn_s, 0.95))
     cost += _rent_usd(scenario, half, knobs, setting, engine)
-    return Trial(setting, cost, quality, p95, risk_mean)
+    return Trial(setting, cost, quality, p95, sure_mean)
 
 
 def _rent_usd(
