@@ -2,15 +2,15 @@ import math
 
 import numpy as np
 import pytest
-from fallwise.planning.volume import Rent, Side, pays_from, pays_in
+from fallwise.planning.volume import Costs, Rent, pays_from, pays_in
 from fallwise.tables import Floats
 
 
-def side(usage: float, upkeep: float = 0.0, *rents: tuple[float, float]) -> Side:
-    return Side(usage, upkeep, tuple(Rent("pool", usd, each) for usd, each in rents))
+def side(usage: float, upkeep: float = 0.0, *rents: tuple[float, float]) -> Costs:
+    return Costs(usage, upkeep, tuple(Rent("pool", usd, each) for usd, each in rents))
 
 
-def looked_at(ours: Side, theirs: Side, volume: Floats) -> list[tuple[float, float]]:
+def looked_at(ours: Costs, theirs: Costs, volume: Floats) -> list[tuple[float, float]]:
     """Return the ranges by looking at every volume of a fine grid."""
     pays = ours.monthly_usd(volume) <= theirs.monthly_usd(volume) + 1e-9
     edges = np.flatnonzero(np.diff(np.concatenate([[False], pays, [False]]).astype(int)))
@@ -33,7 +33,7 @@ def test_two_lines_cross_once() -> None:
         (side(1.0, 5.0), side(0.2, 0.0, (60.0, 90.0))),
     ],
 )
-def test_the_ranges_are_those_that_a_fine_grid_shows(ours: Side, theirs: Side) -> None:
+def test_the_ranges_are_those_that_a_fine_grid_shows(ours: Costs, theirs: Costs) -> None:
     volume = np.linspace(0.001, 4000, 4_000_001)
     seen = looked_at(ours, theirs, volume)
     found = [pair for pair in pays_in(ours, theirs) if pair[0] < 4000]
@@ -48,7 +48,7 @@ def test_what_follows_the_load_is_in_proportion_beyond_what_was_seen() -> None:
     pool = Rent("pool", 10.0, 100.0, ((0.0, 0.5), (1.0, 1.0), (2.0, 3.0)))
     seen = pool.units(np.array([0.0, 50.0, 100.0, 150.0, 200.0, 400.0]))
     assert seen.tolist() == [0.5, 0.75, 1.0, 2.0, 3.0, 6.0]
-    ours, theirs = Side(0.0, 0.0, (pool,)), side(0.12)
+    ours, theirs = Costs(0.0, 0.0, (pool,)), side(0.12)
     assert ours.full_usd == pytest.approx(10 * 1.5 / 100)
     # 5 + 0.05 v = 0.12 v at v = 500 / 7, and 10 + 0.2 (v - 100) = 0.12 v at v = 125.
     (found,) = pays_in(ours, theirs)

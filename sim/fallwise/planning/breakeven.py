@@ -25,11 +25,11 @@ from fallwise.planning.again import again, unlimited
 from fallwise.planning.load import peak_factor
 from fallwise.planning.rent import Follows, rented_for
 from fallwise.planning.resample import outer, ranged, weights
-from fallwise.planning.volume import Rent, Side, pays_from, pays_in
+from fallwise.planning.volume import Costs, Rent, pays_from, pays_in
 from fallwise.scenario import Scenario
 from fallwise.tables import Floats
 
-__all__ = ["breakeven", "side_of"]
+__all__ = ["breakeven", "costs_of"]
 
 POINTS: Final = 41
 """Volumes on the printed curve."""
@@ -96,7 +96,7 @@ def _worlds(prediction: Prediction, utilisation: float) -> list[_World]:
     return worlds
 
 
-def _answer(scenario: Scenario, ours: Side, theirs: Side, pays: Json) -> dict[str, Any]:
+def _answer(scenario: Scenario, ours: Costs, theirs: Costs, pays: Json) -> dict[str, Any]:
     ranges = [
         {"from": begin, "to": end if math.isfinite(end) else None}
         for begin, end in pays_in(ours, theirs)
@@ -119,14 +119,14 @@ def _with_stakes(world: _World, estimate: Callable[[Number], Json]) -> dict[str,
     }
 
 
-def side_of(
+def costs_of(
     scenario: Scenario,
     usage_usd: float,
     work_s: Sequence[float],
     follows: Follows,
     utilisation: float = 0.7,
-) -> Side:
-    """Return a side, from a request's calls in USD and its seconds of work at each tier.
+) -> Costs:
+    """Return what a way costs, from a request's calls in USD and its seconds of work at each tier.
 
     follows says of each autoscaled tier what is rented for how much work.
     """
@@ -141,7 +141,7 @@ def side_of(
             room_s = SECONDS_PER_MONTH * there(tier) * utilisation * (tier.slots or 1)
             each = room_s / peak_s if peak_s else math.inf
             rents.append(Rent(tier.name, unit_usd(tier), each))
-    return Side(usage_usd, scenario.money.upkeep_usd_per_month, tuple(rents))
+    return Costs(usage_usd, scenario.money.upkeep_usd_per_month, tuple(rents))
 
 
 class _World:
@@ -171,18 +171,18 @@ class _World:
             self.columns[side, name] = self.samples[side].column(name)
         return float(weight @ self.columns[side, name] / (weight @ self.n))
 
-    def sides(self, weight: Floats, stakes: bool = False) -> tuple[Side, Side]:
+    def sides(self, weight: Floats, stakes: bool = False) -> tuple[Costs, Costs]:
         """Return the cascade and the frontier alone."""
         return self._side(0, weight, stakes), self._side(1, weight, stakes)
 
-    def _side(self, side: int, weight: Floats, stakes: bool) -> Side:
+    def _side(self, side: int, weight: Floats, stakes: bool) -> Costs:
         scenario = self.samples[side].scenario
         usage = self.mean(side, "cost_usd", weight)
         if stakes:
             usage += self.mean(side, "stakes_usd", weight)
         tiers = range(len(scenario.tiers))
         work_s = [max(0.0, self.mean(side, f"tier{k}.work_s", weight)) for k in tiers]
-        return side_of(scenario, usage, work_s, self.follows[side], self.utilisation)
+        return costs_of(scenario, usage, work_s, self.follows[side], self.utilisation)
 
     def kept(self, weight: Floats) -> float:
         """Return the share of requests that never reach the frontier."""
@@ -214,7 +214,7 @@ class _World:
         return (ours.usage_usd - sum(calls) + rent) / call if call else math.inf
 
 
-def _why(scenario: Scenario, ours: Side, theirs: Side, ranges: list[dict[str, Any]]) -> str:
+def _why(scenario: Scenario, ours: Costs, theirs: Costs, ranges: list[dict[str, Any]]) -> str:
     """Return why there is no volume from which on it pays."""
     name = scenario.tiers[scenario.frontier].name
     if len(scenario.tiers) == 1:
@@ -228,7 +228,7 @@ def _why(scenario: Scenario, ours: Side, theirs: Side, ranges: list[dict[str, An
     return why
 
 
-def _parts(side: Side) -> str:
+def _parts(side: Costs) -> str:
     """Return a request's cost at large volumes, in words."""
     rent = side.full_usd - side.usage_usd
     if not side.rents:
@@ -237,7 +237,7 @@ def _parts(side: Side) -> str:
     return f"${side.full_usd:.4g} (${rent:.4g} of it for the rented capacity of {names})"
 
 
-def _curve(ours: Side, theirs: Side, found: float | None, now: float) -> list[dict[str, float]]:
+def _curve(ours: Costs, theirs: Costs, found: float | None, now: float) -> list[dict[str, float]]:
     centre = [x for x in (found, now) if x] or [1e6]
     volume = np.unique(np.rint(np.geomspace(max(1.0, min(centre) / 10), max(centre) * 10, POINTS)))
     pairs = zip(volume, ours.monthly_usd(volume), theirs.monthly_usd(volume), strict=True)
@@ -247,7 +247,7 @@ def _curve(ours: Side, theirs: Side, found: float | None, now: float) -> list[di
     ]
 
 
-def _plain(side: Side) -> dict[str, Any]:
+def _plain(side: Costs) -> dict[str, Any]:
     """Return what the month's cost is made of, ready for JSON."""
     return {
         "usage_usd": side.usage_usd,

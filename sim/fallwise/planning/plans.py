@@ -18,7 +18,7 @@ from fallwise.planning.runs import Point, key_of
 from fallwise.planning.trial import Trial, Units, missed, slots_of
 from fallwise.scenario import Scenario, override
 
-__all__ = ["Plan", "waiting", "worst_of"]
+__all__ = ["Combination", "waiting", "worst_of"]
 
 FRESH: Final = 7919
 """Added to the seed for the confirming run."""
@@ -29,7 +29,7 @@ STEPS: Final = 200
 
 
 @dataclass(frozen=True)
-class Plan:
+class Combination:
     """The search for one combination of offers; its point has the cheapest units, or says why not.
 
     known is what a plan costs that is known to hold: one that is dearer in any case is not looked
@@ -78,21 +78,21 @@ class Plan:
         return said | {"units": units, "cost_usd": cost_usd}
 
 
-def _plan(plan: Plan, trial: Trial) -> tuple[Units, float] | str:
+def _plan(offered: Combination, trial: Trial) -> tuple[Units, float] | str:
     """Return the cheapest plan that also holds in a longer run of other requests, or why not.
 
     A plan that does not is given one step more than it had, and searched from there, upwards only:
     otherwise the first run's luck would bring it back.
     """
-    servers = plenty(plan.scenario)
+    servers = plenty(offered.scenario)
     if lost := trial.missed(servers):
         return "even with servers for everybody, " + "; ".join(lost)
     free = trial.summaries(servers)[-1]
-    least = _least_usd(plan.scenario, trial.summaries(servers)[0])
-    if plan.known is not None and least > plan.known:
+    least = _least_usd(offered.scenario, trial.summaries(servers)[0])
+    if offered.known is not None and least > offered.known:
         return f"costs ${least:,.0f} a month at least"
-    units = _search(trial, _first_guess(plan.scenario, free))
-    fresh = plan.fresh()
+    units = _search(trial, _first_guess(offered.scenario, free))
+    fresh = offered.fresh()
     while units is not None and not fresh.holds(units):
         units = _next_up(units, worst_of(fresh, units))
         if len(fresh.done) > STEPS:

@@ -21,7 +21,7 @@ from fallwise.engines.engine import Engine
 from fallwise.errors import Problem, ScenarioError
 from fallwise.planning.again import plenty, sized
 from fallwise.planning.load import peak_factor, scaled
-from fallwise.planning.plans import Plan, waiting, worst_of
+from fallwise.planning.plans import Combination, waiting, worst_of
 from fallwise.planning.runs import Progress, Run, here
 from fallwise.planning.trial import Trial, Units, missed
 from fallwise.scenario import Scenario, override
@@ -96,7 +96,7 @@ def _sized_for(
     Combinations are looked at some at a time, so that whoever runs them knows as much: what the
     best plan of those before costs.
     """
-    best: tuple[float, dict[str, Any], Plan, Units] | None = None
+    best: tuple[float, dict[str, Any], Combination, Units] | None = None
     tried: list[dict[str, Any]] = []
     whys: list[str] = []
     combinations = list(_combinations(scenario, offers))
@@ -106,7 +106,7 @@ def _sized_for(
         for values, usd in combinations[begin : begin + TOGETHER]:
             upkeep = {"money.upkeep_usd_per_month": scenario.money.upkeep_usd_per_month + usd}
             one = override(scenario, values | upkeep)
-            plans.append((values, Plan(one, traffic, peak, seed, engine, known)))
+            plans.append((values, Combination(one, traffic, peak, seed, engine, known)))
         told = partial(_told, progress, begin, len(combinations))
         points = run([plan for _, plan in plans], told)
         for (values, plan), point in zip(plans, points, strict=True):

@@ -23,11 +23,11 @@ from fallwise.analysis.settle import settle
 from fallwise.analysis.tally import escalated, work_ns
 from fallwise.engines import plan, simulate
 from fallwise.planning.again import again, unlimited
-from fallwise.planning.breakeven import side_of
+from fallwise.planning.breakeven import costs_of
 from fallwise.planning.groups import Paid, groups_of
 from fallwise.planning.rent import Follows, rented_for
 from fallwise.planning.resample import DRAWS, outer, ranged, weights
-from fallwise.planning.volume import Side, pays_from
+from fallwise.planning.volume import Costs, pays_from
 from fallwise.policies import decide
 from fallwise.scenario import Scenario
 from fallwise.tables import ANSWERED, NOT_VISITED, Floats, OutcomeTable, RequestTable
@@ -172,8 +172,8 @@ class Thresholds:
 
     def _sides(
         self, scenario: Scenario, outcomes: list[OutcomeTable], follows: Follows, draws: int
-    ) -> list[list[Side]]:
-        """Return a side of all rows and of so many resamples: of batches and of questions."""
+    ) -> list[list[Costs]]:
+        """Return the costs of all rows and of so many resamples: of batches and of questions."""
         columns = [self.each, _column(outcomes, "cost_usd", self.free_runs)]
         for k in range(len(scenario.tiers)):
             rows = [
@@ -190,7 +190,7 @@ class Thresholds:
             each = np.maximum(0.0, np.array(work_s) / n).T
             found.append(
                 [
-                    side_of(scenario, x, w.tolist(), follows)
+                    costs_of(scenario, x, w.tolist(), follows)
                     for x, w in zip((usd / n).tolist(), each, strict=True)
                 ]
             )

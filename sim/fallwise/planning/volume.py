@@ -15,7 +15,7 @@ import numpy as np
 
 from fallwise.tables import Floats
 
-__all__ = ["Rent", "Side", "pays_from", "pays_in", "side_from", "volumes"]
+__all__ = ["Costs", "Rent", "costs_from", "pays_from", "pays_in", "volumes"]
 
 MOST_STEPS = 20_000
 """Of more steps some are taken together: by then a whole unit is nothing beside the total."""
@@ -75,8 +75,8 @@ class Rent:
 
 
 @dataclass(frozen=True)
-class Side:
-    """One way of serving the traffic: so much by use, so much by the month, and what is rented."""
+class Costs:
+    """What one way of serving the traffic costs: by use, by the month, and what is rented."""
 
     usage_usd: float
     upkeep_usd: float
@@ -102,8 +102,8 @@ class Side:
         return self.upkeep_usd + sum(rent.usd_per_month * rent.standing for rent in self.rents)
 
 
-def side_from(plain: dict[str, Any]) -> Side:
-    """Return a side as the summary of `breakeven` has it."""
+def costs_from(plain: dict[str, Any]) -> Costs:
+    """Return the costs of one way, as the summary of `breakeven` has it."""
     rents = [
         Rent(
             one["name"],
@@ -113,10 +113,10 @@ def side_from(plain: dict[str, Any]) -> Side:
         )
         for one in plain["rented"]
     ]
-    return Side(plain["usage_usd"], plain["upkeep_usd_per_month"], tuple(rents))
+    return Costs(plain["usage_usd"], plain["upkeep_usd_per_month"], tuple(rents))
 
 
-def volumes(low: float, high: float, sides: Sequence[Side]) -> Floats:
+def volumes(low: float, high: float, sides: Sequence[Costs]) -> Floats:
     """Return volumes between two, with both ends of every step that can be seen."""
     found = [np.geomspace(low, high, 400)]
     for side in sides:
@@ -129,7 +129,7 @@ def volumes(low: float, high: float, sides: Sequence[Side]) -> Floats:
     return seen
 
 
-def pays_from(ours: Side, theirs: Side) -> float:
+def pays_from(ours: Costs, theirs: Costs) -> float:
     """Return the smallest monthly volume from which on `ours` never costs more than `theirs`.
 
     The last crossing counts, where there are several. inf if there is no such volume.
@@ -138,7 +138,7 @@ def pays_from(ours: Side, theirs: Side) -> float:
     return ranges[-1][0] if ranges and math.isinf(ranges[-1][1]) else math.inf
 
 
-def pays_in(ours: Side, theirs: Side) -> list[tuple[float, float]]:
+def pays_in(ours: Costs, theirs: Costs) -> list[tuple[float, float]]:
     """Return the ranges of monthly volume in which `ours` costs no more than `theirs`, ascending.
 
     An upper end of inf means from there on.
@@ -166,7 +166,7 @@ def pays_in(ours: Side, theirs: Side) -> list[tuple[float, float]]:
     return _joined([*found, (furthest, math.inf)] if forever else found)
 
 
-def _gain(ours: Side, theirs: Side, volume: Floats, units_at: Floats) -> Floats:
+def _gain(ours: Costs, theirs: Costs, volume: Floats, units_at: Floats) -> Floats:
     """Return what ours saves a month; what is equal but for the last digits is equal."""
     usd = theirs.monthly_usd(volume, units_at)
     return usd - ours.monthly_usd(volume, units_at) + 1e-12 * usd

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from fallwise.planning.volume import side_from, volumes
+from fallwise.planning.volume import costs_from, volumes
 from fallwise.plots.style import GREY, Summary, frame, note, usd
 from fallwise.tables import Floats
 
@@ -37,7 +37,7 @@ def cost_against_volume(summary: Summary) -> Figure:
             look = LOOK[name]
             if name == "frontier_only":
                 look = look | {"label": f"{summary['frontier']} alone"}
-            ax.plot(volume, side_from(plain).monthly_usd(volume), **look)
+            ax.plot(volume, costs_from(plain).monthly_usd(volume), **look)
         _ranges(ax, summary, volume)
         ax.set_xscale("log")
         ax.set_xlim(volume[0], volume[-1])
@@ -56,7 +56,7 @@ def cost_against_volume(summary: Summary) -> Figure:
 
 def _volumes(summary: Summary) -> Floats:
     low, high = (summary["monthly"][at]["requests_per_month"] for at in (0, -1))
-    return volumes(low, high, [side_from(plain) for plain in summary["sides"].values()])
+    return volumes(low, high, [costs_from(plain) for plain in summary["sides"].values()])
 
 
 def _ranges(ax: Axes, summary: Summary, volume: Floats) -> None:
@@ -78,7 +78,7 @@ def _ranges(ax: Axes, summary: Summary, volume: Floats) -> None:
             "zorder": 4,
             "solid_capstyle": "butt",
         }
-        at = side_from(summary["sides"]["cascade"]).monthly_usd(np.array([pays["value"]]))[0]
+        at = costs_from(summary["sides"]["cascade"]).monthly_usd(np.array([pays["value"]]))[0]
         ax.plot(pays["value"], at, "o", color="#2a9d3a", markersize=9, markeredgecolor="white")
         ax.plot([pays["low"], high], [at, at], label="from here on it pays, 95 % interval", **look)
 
@@ -93,6 +93,6 @@ def _title(summary: Summary) -> str:
     words = f"The cascade pays from {pays['value']:,.0f} requests a month on"
     if not now:
         return words
-    side = side_from(summary["sides"]["cascade"]), side_from(summary["sides"]["frontier_only"])
+    side = costs_from(summary["sides"]["cascade"]), costs_from(summary["sides"]["frontier_only"])
     totals = [float(one.monthly_usd(np.array([now]))[0]) for one in side]
     return f"{words}; now, at {now:,.0f}, it is {usd(totals[0])} against {usd(totals[1])}"

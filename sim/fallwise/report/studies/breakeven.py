@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fallwise.planning.volume import Side, side_from, volumes
+from fallwise.planning.volume import Costs, costs_from, volumes
 from fallwise.report.pieces import Line, Plot, Section, Study, Table, logarithmic
 from fallwise.report.words import (
     between,
@@ -34,7 +34,7 @@ def breakeven(summary: Json) -> Study:
     if staked:
         verdict = pays(staked, "With wrong answers paid for, the cascade")
         more = [pays(summary, "Without them, it")]
-    sides = {name: side_from(plain) for name, plain in summary["sides"].items()}
+    sides = {name: costs_from(plain) for name, plain in summary["sides"].items()}
     plots = [_curve(summary, sides, summary, "" if not staked else "Wrong answers left out")]
     if staked:
         lost = staked["wrong_answers_usd"]
@@ -94,7 +94,7 @@ def _card(title: str, estimate: Json) -> tuple[str, str, str]:
     return title, number(estimate, share), between(estimate, share)
 
 
-def _curve(summary: Json, sides: dict[str, Side], found: Json, title: str) -> Plot:
+def _curve(summary: Json, sides: dict[str, Costs], found: Json, title: str) -> Plot:
     low, high = (summary["monthly"][at]["requests_per_month"] for at in (0, -1))
     first, now = found["requests_per_month"], summary["requests_per_month_now"]
     if first and first["value"]:
