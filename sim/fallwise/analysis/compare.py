@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 
 from fallwise.analysis.intervals import Paired, paired, paired_quantile
-from fallwise.analysis.money import rent_usd, wrong_answers_usd
+from fallwise.analysis.money import paid_usd, wrong_answers_usd
 from fallwise.analysis.predict import Prediction
 from fallwise.analysis.questions import asked, by_groups, by_quantile, outer
 from fallwise.analysis.sample import enough, warmup
@@ -92,13 +92,11 @@ def _json(pair: Paired) -> dict[str, float | None]:
 
 
 def _cost_usd(run: Prediction) -> Floats:
-    """Return what each request cost, with its part of the rent by the clock."""
-    assert run.outcomes.cost_usd is not None
-    return np.asarray(run.outcomes.cost_usd + rent_usd(run.scenario, run.outcomes), np.float64)
+    return paid_usd(run.scenario, run.outcomes)
 
 
 def _with_stakes_usd(run: Prediction) -> Floats:
-    """Return the same, and what a wrong answer costs where one was shipped."""
+    """Return what was paid for each request, and what its wrong answer costs."""
     return _cost_usd(run) + wrong_answers_usd(run.scenario, run.requests, run.outcomes)
 
 

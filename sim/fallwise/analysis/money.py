@@ -25,6 +25,7 @@ from fallwise.tables import (
 __all__ = [
     "SECONDS_PER_MONTH",
     "call_usd",
+    "paid_usd",
     "rent_usd",
     "rent_usd_per_s",
     "router_usd",
@@ -57,6 +58,13 @@ def rent_usd(scenario: Scenario, outcomes: OutcomeTable) -> Floats:
             paid += outcomes.rented_ns[:, k] / 1e9 * unit_usd_per_s(tier)
         else:
             paid += gap_s * rent_usd_per_s(tier)
+    return paid
+
+
+def paid_usd(scenario: Scenario, outcomes: OutcomeTable) -> Floats:
+    """Return (n,) what was paid for each settled request, its part of the rent by the clock too."""
+    assert outcomes.cost_usd is not None
+    paid: Floats = outcomes.cost_usd + rent_usd(scenario, outcomes)
     return paid
 
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 import numpy as np
 
 from fallwise.analysis.intervals import Estimate, batch_quantile, paired, paired_quantile
-from fallwise.analysis.money import rent_usd
+from fallwise.analysis.money import paid_usd
 from fallwise.analysis.predict import Prediction
 from fallwise.analysis.questions import asked, by_groups, by_quantile, outer
 from fallwise.analysis.sample import enough, warmup
@@ -62,9 +62,8 @@ def _columns(prediction: Prediction, cuts: list[int]) -> dict[str, Floats]:
     parts |= {"escalation_rate": [], "sojourn_s": []}
     for run, cut in zip(prediction.runs, cuts, strict=True):
         outcomes = run.outcomes
-        assert outcomes.cost_usd is not None and outcomes.correct is not None
-        cost = outcomes.cost_usd + rent_usd(run.scenario, outcomes)
-        parts["cost_usd_mean"].append(cost[cut:])
+        assert outcomes.correct is not None
+        parts["cost_usd_mean"].append(paid_usd(run.scenario, outcomes)[cut:])
         parts["quality"].append(outcomes.correct[cut:].astype(np.float64))
         on = escalated(run.scenario, outcomes.visit)
         parts["escalation_rate"].append(on[cut:].astype(np.float64))

@@ -24,6 +24,7 @@ __all__ = [
     "Seed",
     "Settings",
     "folder_for",
+    "journal_beside",
     "placing",
     "scenario_of",
     "values_of",
@@ -86,6 +87,11 @@ def values_of(settings: list[str] | None, seed: int | None, requests: int | None
         if number is not None:
             values[name] = number
     return values
+
+
+def journal_beside(folder: Path) -> Path:
+    """Return the file in which runs that are done stand until the folder is written."""
+    return folder.with_name(f"{folder.name}.journal.jsonl")
 
 
 def folder_for(out: Path | None, scenario: Scenario, command: str) -> Path:

@@ -17,6 +17,7 @@ from fallwise.cli.options import (
     Seed,
     Settings,
     folder_for,
+    journal_beside,
     placing,
     scenario_of,
 )
@@ -65,7 +66,7 @@ def sensitivity(
     with placing(scenario), counted("runs") as progress:
         from fallwise.planning.sensitivity import sensitivity as found_for
 
-        journal = folder.with_name(f"{folder.name}.journal.jsonl")
+        journal = journal_beside(folder)
         found = found_for(checked, parsed, sobol, None, engine, scheduler, journal, progress)
     summary = about(checked, "sensitivity", engine) | found
     deliver(summary, folder, as_json, _show, page_of(summary, checked))

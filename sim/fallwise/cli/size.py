@@ -18,6 +18,7 @@ from fallwise.cli.options import (
     Seed,
     Settings,
     folder_for,
+    journal_beside,
     placing,
     scenario_of,
 )
@@ -71,7 +72,7 @@ def size(
     checked = scenario_of(scenario, settings, seed, requests)
     folder = folder_for(out, checked, "size")
     offers = dict(_offer(text) for text in offer or ())
-    journal = folder.with_name(f"{folder.name}.journal.jsonl")
+    journal = journal_beside(folder)
     with placing(scenario), counted("offers") as progress:
         from fallwise.planning.runs import crew, here
         from fallwise.planning.size import size as found_for

@@ -17,6 +17,7 @@ from fallwise.cli.options import (
     Seed,
     Settings,
     folder_for,
+    journal_beside,
     placing,
     values_of,
 )
@@ -134,7 +135,7 @@ def tune(
         below = margin_of(margin) if match else None
         goal = goal_of(checked, quality_bar, budget, below, sure, p95)
         how: dict[str, Any] = {"tier": tier, "engine": engine, "trials": trials or TRIALS}
-        journal = folder.with_name(f"{folder.name}.journal.jsonl")
+        journal = journal_beside(folder)
         with counted("settings tried") as progress, crew(scheduler, journal, ALONE) as run:
             found = found_for(checked, goal, progress=progress, run=run, **how)
         how |= {"scheduler": scheduler, "journal": journal}

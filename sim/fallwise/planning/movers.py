@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from fallwise.analysis.money import rent_usd, wrong_answers_usd
+from fallwise.analysis.money import paid_usd, wrong_answers_usd
 from fallwise.analysis.predict import predict
 from fallwise.engines.engine import Engine
 from fallwise.errors import ScenarioError
@@ -85,8 +85,8 @@ def factored(key: str, value: Any, by: float) -> Iterator[tuple[str, Any]]:
 def _point(scenario: Scenario, n: int, engine: Engine) -> dict[str, float]:
     run = predict(scenario, n=n, engine=engine)
     outcomes = run.outcomes
-    assert outcomes.cost_usd is not None and outcomes.correct is not None
-    cost = float((outcomes.cost_usd + rent_usd(scenario, outcomes)).mean())
+    assert outcomes.correct is not None
+    cost = float(paid_usd(scenario, outcomes).mean())
     lost = wrong_answers_usd(scenario, run.requests, outcomes)
     return {
         "cost_usd_mean": cost,
