@@ -265,7 +265,7 @@ def expected_sojourn(world: World, visited: Bools) -> Int64s:
     cache = plan.role[0] == CACHE
     if cache:
         each[:, 0] = requests.service_ns[:, 0] * visited[:, 0]
-    for k in np.flatnonzero(plan.paired):
+    for k in np.flatnonzero(plan.paired).tolist():
         each[:, k - 1] = np.maximum(each[:, k - 1], each[:, k])
         each[:, k] = 0
     total: Int64s = each.sum(axis=1)

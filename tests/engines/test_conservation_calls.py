@@ -83,7 +83,7 @@ def watched(world: World) -> tuple[OutcomeTable, list[Seen]]:
         seen[k].breaker.append((self.cascade.now, "bad" if bad else "good"))
         tell(self, k, bad=bad)
 
-    patches = {"begin": begins, "start": starts, "retry_after": asks, "tell": tells}
+    patches: dict[str, Any] = {"begin": begins, "start": starts, "retry_after": asks, "tell": tells}
     with patch.multiple(_Callers, **patches):
         out = simulate(*world)
     return out, seen
@@ -147,7 +147,9 @@ def test_a_visit_is_its_queue_its_pauses_and_the_time_in_which_it_held_servers(
         if cancel[k]:
             assert (busy <= calls_of(world).width[k] * served).all()
         # It ends in a pause by its timeout, and after one where the breaker is open.
-        once = (out.attempts[:, k] == 1) & ~np.isin(out.visit[:, k], (WAITED_OUT, CUT_SHORT))
+        once = (column(out, "attempts", k) == 1) & ~np.isin(
+            out.visit[:, k], (WAITED_OUT, CUT_SHORT)
+        )
         assert (paused[once] == 0).all()
         assert (paused[column(out, "attempts", k) == 0] == 0).all()
         # A timeout of the visit strikes when it is due; earlier, it was the last attempt's.
