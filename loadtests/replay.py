@@ -151,6 +151,7 @@ class Replay:
             "cpu_share_max": max(f["cpu_share"] for f in self.facts),
             "pool": POOL,
             "machine_cpu_share": max(f["machine_cpu_share"] for f in self.facts),
+            "cpu_wait_share": max(f["cpu_wait_share"] for f in self.facts),
             "stopped": any(f["stopped"] for f in self.facts),
             "spent_usd": sum(f["spent_usd"] for f in self.facts),
         }
@@ -262,6 +263,7 @@ class DispatchUser(User):
         gc.freeze()
         gc.disable()
         began, cpu, machine = time.monotonic(), time.process_time(), _machine()
+        waited_s = _waited_s()
         sent = []
         for row, due_ns in enumerate(arrivals):
             if replay.options.one_by_one:
@@ -276,12 +278,14 @@ class DispatchUser(User):
             )
         gevent.joinall(sent)
         gc.enable()
-        share = (time.process_time() - cpu) / max(1e-9, time.monotonic() - began)
+        lasted_s = max(1e-9, time.monotonic() - began)
+        share = (time.process_time() - cpu) / lasted_s
         ended, budget = _machine(), replay.budget
         facts = {
             "in_flight_max": rows.in_flight_max,
             "cpu_share": share,
             "machine_cpu_share": (ended[0] - machine[0]) / max(1e-9, ended[1] - machine[1]),
+            "cpu_wait_share": (_waited_s() - waited_s) / lasted_s,
             "stopped": budget is not None and budget.stopped,
             "spent_usd": 0.0 if budget is None else budget.spent_usd,
         }
@@ -296,6 +300,14 @@ def _machine() -> tuple[float, float]:
     except (OSError, ValueError, IndexError):
         return 0.0, 0.0
     return float(sum(numbers) - numbers[3] - numbers[4]), float(sum(numbers))
+
+
+def _waited_s() -> float:
+    """Return the seconds in which some program here has waited for a processor; 0 if not told."""
+    try:
+        return int(Path("/proc/pressure/cpu").read_text().split("total=")[1].split()[0]) / 1e6
+    except (OSError, ValueError, IndexError):
+        return 0.0
 
 
 def _send(

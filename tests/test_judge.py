@@ -138,6 +138,8 @@ def test_a_lost_request_is_a_difference_and_a_slow_client_is_a_doubt() -> None:
     late = replace(drive, sent_ns=drive.sent_ns + 6_000_000)
     full = replace(drive, facts=drive.facts | {"in_flight_max": 4096, "cpu_share_max": 0.95})
     slow = replace(drive, sent_ns=drive.sent_ns + (drive.sent_ns - drive.sent_ns[0]) // 10)
+    others = replace(drive, facts=drive.facts | {"cpu_wait_share": 0.36})
+    assert "wait for a processor during 36 %" in doubts(others)[0]
     assert "send lag" in doubts(late)[0]
     assert len(doubts(full)) == 2
     assert any("requests a second" in said for said in doubts(slow))

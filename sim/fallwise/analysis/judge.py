@@ -29,6 +29,8 @@ LAG_S, RATE, CPU = 0.005, 0.01, 0.9
 """A drive is not judged where the client was later, off the rate by more, or busier."""
 MACHINE: Final = 0.97
 """Nor where the whole machine, with the deployment on it, was busier than this."""
+CPU_WAIT: Final = 0.25
+"""Share of the time in which programs waited for a processor; 2 cores of our own have below 0.1."""
 
 
 def judge(
@@ -181,6 +183,10 @@ def doubts(drive: Drive) -> list[str]:
     machine = drive.facts.get("machine_cpu_share") or 0.0
     if machine > MACHINE:
         found.append(f"this machine's processors, all together, were {100 * machine:.0f} % busy")
+    waited = drive.facts.get("cpu_wait_share") or 0.0
+    if waited > CPU_WAIT:
+        share = f"{100 * waited:.0f} % of the time"
+        found.append(f"programs on this machine had to wait for a processor during {share}")
     return found
 
 
