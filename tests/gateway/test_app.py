@@ -164,6 +164,24 @@ def test_a_fault_ends_as_the_scenario_says(
     asyncio.run(main())
 
 
+def test_a_fallback_is_asked_only_when_the_tier_before_it_has_failed() -> None:
+    spare = {**BIG, "name": "spare", "fallback": True}
+
+    async def main() -> None:
+        async with live(scenario_of([{**BIG, "threshold": 0.0}, spare])) as it:
+            _, headers, _ = await it.ask(0)
+            assert headers["x-fallwise-path"] == "big"
+            it.stub.faults["big"] = {"refuse": True}
+            status, headers, body = await it.ask(1)
+            assert (status, body["model"]) == (200, "spare")
+            assert headers["x-fallwise-path"] == "big,spare"
+            calls = it.stub.ledger
+            assert [(call["request"], call["tier"]) for call in calls] == [(0, "big"), (1, "spare")]
+            assert float(headers["x-fallwise-cost-usd"]) == calls[1]["usd"]
+
+    asyncio.run(main())
+
+
 def test_a_call_that_is_cut_off_stands_in_the_ledger_and_its_price_is_said_to_be_unknown() -> None:
     async def main() -> None:
         async with live(scenario_of([{**BIG, "timeout_s": 0.1}])) as it:

@@ -74,6 +74,9 @@ ROUTER = {
     **{"service": law(0.2), "usd_per_request": 0.0005},
 }
 GIVES_UP = {**MIDDLE, "on_failure": "give_up", "timeout_s": 2.5}
+SPARE = {**MIDDLE, "name": "spare", "fallback": True, "concurrency": 2, "local": True}
+LAST = {**BIG, "name": "last", "fallback": True}
+SHORT = {**BIG, "timeout_s": 2.0, "queue_limit": 1}
 
 WORLDS: dict[str, dict[str, Any]] = {
     "a queue": {"tiers": [{**SMALL, "threshold": None}]},
@@ -89,6 +92,9 @@ WORLDS: dict[str, dict[str, Any]] = {
     "a pair, cached": {"tiers": [CACHE, SMALL, {**TWIN, "verifier": VERIFIER}, BIG]},
     "a pair is last": {"tiers": [{**SMALL, "threshold": None}, {**TWIN, "on_failure": "give_up"}]},
     "gives up": {"tiers": [SMALL, GIVES_UP, BIG]},
+    "fallbacks": {"tiers": [{**SMALL, "timeout_s": 2.0}, SPARE, LAST, BIG, {**LAST, "name": "no"}]},
+    "a fallback is last": {"tiers": [CACHE, SMALL, SHORT, LAST], "local": True},
+    "a pair falls back": {"tiers": [SMALL, TWIN, {**SPARE, "timeout_s": 1.0}, SHORT, LAST]},
     "local": {"tiers": [CACHE, SMALL, MIDDLE, BIG], "router": ROUTER, "local": True},
     "cache elsewhere": {"tiers": [{**CACHE, "local": False}, SMALL, BIG], "local": True},
 }
@@ -172,7 +178,6 @@ def test_the_worlds_hold_all_that_can_happen() -> None:
         ("tokens_per_minute", 9),
         ("breaker", {"failure_share": 0.5, "window_calls": 9, "open_s": 1}),
         ("hedge", {"after_s": 1}),
-        ("fallback", True),
     ],
 )
 def test_a_gateway_that_makes_one_call_a_visit_refuses_what_needs_more(

@@ -135,8 +135,8 @@ class Cascade:
             if any(self.scenario.tiers[visit.tier].on_failure == "give_up" for visit in failed):
                 break
             last = together[-1]
-            k = self._next(question, last + 1)
-            if k is None and last + 1 < len(self.scenario.tiers):
+            k = self._next(question, last + 1, failed=bool(failed))
+            if k is None and self._there(last + 1, failed=bool(failed)):
                 status = REFUSED
         return outcome.end(status)
 
@@ -156,9 +156,19 @@ class Cascade:
     def _may_visit(self, question: Question, k: int) -> bool:
         return self.scenario.tiers[k].local or not question.local
 
-    def _next(self, question: Question, k: int) -> int | None:
+    def _there(self, k: int, *, failed: bool) -> list[int]:
+        """Return the tiers from k on that there are (rule 15); failed: a visit to k - 1 did."""
+        tiers = []
+        for tier in range(k, len(self.scenario.tiers)):
+            fallback = self.scenario.tiers[tier].fallback
+            failed = failed and fallback
+            if failed or not fallback:
+                tiers.append(tier)
+        return tiers
+
+    def _next(self, question: Question, k: int, *, failed: bool = False) -> int | None:
         """Return the first tier at or after k that the request may visit."""
-        tiers = range(k, len(self.scenario.tiers))
+        tiers = self._there(k, failed=failed)
         return next((tier for tier in tiers if self._may_visit(question, tier)), None)
 
     def _side_by_side(self, k: int) -> tuple[int, ...]:

@@ -23,6 +23,7 @@ __all__ = ["check_live", "open_tiers", "with_upstream"]
 
 HONOURED: Final = {
     *("name", "kind", "local", "threshold", "verifier", "agree_with", "live", "on_failure"),
+    "fallback",
     *("replicas", "slots", "concurrency", "agents", "queue_limit", "timeout_s", "cancel"),
     *("patience", "capacity", "ttl_s", "filled_by", "url"),
     *("usd_per_request", "prompt_usd_per_mtok", "output_usd_per_mtok", "usd_column"),
