@@ -2,7 +2,9 @@
 
 A call names its request by the header x-fallwise-request and its tier by `model`. It is held for
 the table's service time, answered with the table's tokens, score, verdict and answer, and entered
-in a ledger. `<tier>-verifier` takes the verifier's time, `router` the router's.
+in a ledger. Where the table has several calls a visit, x-fallwise-call says which one (0 if it is
+not there): it is held for its own time, and fails if it fails there. `<tier>-verifier` takes the
+verifier's time, `router` the router's.
 
     python loadtests/stub_tiers.py requests.parquet --scenario s.yaml --port 8001
     python loadtests/stub_tiers.py requests.parquet --tier cache,small,big --port 8001
@@ -22,6 +24,7 @@ import json
 import math
 import time
 from collections import deque
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -72,10 +75,18 @@ class Stub:
         self.faults: dict[str, dict[str, Any]] = {}
         self.ledger: list[dict[str, Any]] = []
         self.usd = np.zeros(requests.score.shape)
+        self.first: list[int] | None = None
+        self.width = [1] * len(names)
         self.prompt_tokens = np.repeat(requests.prompt_tokens[:, None], len(names), axis=1)
 
     def price(self, scenario: Scenario) -> None:
-        """Take the scenario's prices, and how long the prompts of its tiers are."""
+        """Take the scenario's prices, how long its tiers' prompts are, and where their calls stand.
+
+        Outages are not done: who plans one says so by POST /faults.
+        """
+        if self.requests.call_ns is not None:
+            self.first = list(accumulate((t.calls for t in scenario.tiers), initial=0))
+            self.width = [2 if tier.hedge else 1 for tier in scenario.tiers]
         for k, tier in enumerate(scenario.tiers):
             self.prompt_tokens[:, k] = tier.prompt_tokens(self.requests.prompt_tokens)
             self.usd[:, k] = call_usd(tier, self.requests, k)
@@ -97,14 +108,20 @@ class Stub:
             refusal = self._refusal(model, tier, i, k)
             if refusal is not None:
                 return refusal
+        column = self._column(k, model, int(request.headers.get("x-fallwise-call", 0)))
+        fails = self.requests.call_fails
+        failing = column >= 0 and fails is not None and bool(fails[i, column])
         call = self._call(i, k, model)
         slow = float(self.faults.get(tier, {}).get("slow", 1.0))
-        until = began + self._held_ns(i, k, model) * slow / 1e9
+        until = began + self._held_ns(i, k, model, column, failing) * slow / 1e9
         whole = await _hold(request, until)
         if model in self.limits:
             self.limits[model].in_service -= 1
         call["ended_ns"] = time.time_ns()
-        call["state"] = "answered" if whole else "cut off"
+        call["state"] = "cut off" if not whole else "failed" if failing else "answered"
+        if failing and whole:
+            call["usd"] = 0.0
+            return _error(500, "failed, as the table says")
         return self._answer(i, k, model)
 
     def _refusal(self, model: str, tier: str, i: int, k: int) -> Response | None:
@@ -120,6 +137,12 @@ class Stub:
             if wait_s:
                 return _error(429, "over the limit", {"retry-after": str(math.ceil(wait_s))})
         return None
+
+    def _column(self, k: int, model: str, call: int) -> int:
+        """Return where a call stands in the table's columns of calls; -1 where it has none."""
+        if self.first is None or model not in self.names or self.first[k] == self.first[k + 1]:
+            return -1
+        return self.first[k] + call // 2 * self.width[k] + call % 2
 
     def _call(self, i: int, k: int, model: str) -> dict[str, Any]:
         """Enter a call in the ledger; it is owed from its begin, also when it is cut off."""
@@ -140,8 +163,14 @@ class Stub:
     def _tokens(self, i: int, k: int) -> tuple[int, int]:
         return int(self.prompt_tokens[i, k]), int(self.requests.output_tokens[i, k])
 
-    def _held_ns(self, i: int, k: int, model: str) -> int:
+    def _held_ns(self, i: int, k: int, model: str, column: int, failing: bool) -> int:
         requests = self.requests
+        if column >= 0:
+            takes_ns = requests.call_ns
+            if failing and requests.error_ns is not None:
+                takes_ns = requests.error_ns
+            assert takes_ns is not None
+            return int(takes_ns[i, column])
         if model == "router":
             return 0 if requests.router_ns is None else int(requests.router_ns[i])
         if model in self.names:

@@ -8,13 +8,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fallwise.engines.plan import plan
+from fallwise.gateway import attempts as attempts_module
 from fallwise.gateway import cascade as cascade_module
 from fallwise.gateway import desk as desk_module
 from fallwise.gateway.cache import Memory
 from fallwise.gateway.cascade import Cascade, Outcome, Tiers
-from fallwise.gateway.question import Answer, Answerer, Question
-from fallwise.scenario import Scenario
-from fallwise.tables import RequestTable
+from fallwise.gateway.question import Answer, Answerer, CallFailed, Question
+from fallwise.scenario import Scenario, Tier
+from fallwise.tables import CALL_COUNTS, CALL_TIMES, RequestTable
 
 
 class _Jumping(selectors.SelectSelector):
@@ -48,13 +50,49 @@ def question(requests: RequestTable, i: int) -> Question:
     return Question(body, i, int(requests.key[i]), local, int(requests.arrival_ns[i]))
 
 
+class _Calls:
+    """How each call of a visit of several goes: what the table says, and outages."""
+
+    def __init__(self, scenario: Scenario, requests: RequestTable):
+        self.requests, self.calls = requests, plan(scenario).calls
+
+    def column(self, k: int, call: int) -> int:
+        assert self.calls is not None
+        return int(self.calls.first[k] + call // 2 * self.calls.width[k] + call % 2)
+
+    async def make(self, i: int, k: int, call: int) -> None:
+        """Take the time of a call; CallFailed where it fails."""
+        requests, at = self.requests, clock_ns()
+        if self.calls is None or not self.calls.several[k]:
+            await asyncio.sleep(requests.service_ns[i, k] / 1e9)
+            return
+        column = self.column(k, call)
+        fails = requests.call_fails is not None and bool(requests.call_fails[i, column])
+        for j in range(self.calls.outage[k], self.calls.outage[k + 1]):
+            begin_ns, end_ns = int(self.calls.from_ns[j]), int(self.calls.to_ns[j])
+            since_ns = (at - begin_ns) % int(self.calls.every_ns[j])
+            fails |= at >= begin_ns and since_ns < end_ns - begin_ns
+        takes_ns = requests.error_ns if fails and requests.error_ns is not None else None
+        takes_ns = requests.call_ns if takes_ns is None else takes_ns
+        assert takes_ns is not None
+        await asyncio.sleep(takes_ns[i, column] / 1e9)
+        if fails:
+            raise CallFailed("as told")
+
+    def pause_s(self, k: int, i: int, attempt: int) -> float:
+        assert self.requests.pause_ns is not None
+        return float(self.requests.pause_ns[i, self.column(k, 2 * attempt)] / 1e9)
+
+
 def tiers_of(scenario: Scenario, requests: RequestTable) -> Tiers:
     """Tiers that do what the table says."""
+
+    calls = _Calls(scenario, requests)
 
     def answerer(k: int) -> Answerer:
         async def answer(asked: Question) -> Answer:
             i = asked.row
-            await asyncio.sleep(requests.service_ns[i, k] / 1e9)
+            await calls.make(i, k, asked.call)
             return Answer(
                 str(requests.answer[i, k]),
                 str(requests.answer[i, k]),
@@ -94,8 +132,14 @@ def replayed(
     scenario: Scenario, requests: RequestTable, patch: pytest.MonkeyPatch
 ) -> list[Outcome]:
     """What the gateway does with all requests, each at its time."""
-    patch.setattr(desk_module, "now_ns", clock_ns)
-    patch.setattr(cascade_module, "now_ns", clock_ns)
+    for module in (attempts_module, desk_module, cascade_module):
+        patch.setattr(module, "now_ns", clock_ns)
+    calls = _Calls(scenario, requests)
+
+    def pause_s(tier: Tier, row: int, attempt: int) -> float:
+        return calls.pause_s(scenario.index(tier.name), row, attempt)
+
+    patch.setattr(attempts_module, "pause_s", pause_s)
 
     async def main() -> list[Outcome]:
         cascade = Cascade(scenario, tiers_of(scenario, requests))
@@ -128,9 +172,11 @@ def columns(outcomes: list[Outcome], tiers: int) -> dict[str, Any]:
     }
     for name in ("enter_ns", "start_ns", "finish_ns"):
         found[name] = np.full((n, tiers), -1, np.int64)
+    for name in (*CALL_COUNTS, *CALL_TIMES):
+        found[name] = np.zeros((n, tiers), np.int64)
     for i, outcome in enumerate(outcomes):
         for visit in outcome.visits:
             found["visit"][i, visit.tier] = visit.state
-            for name in ("enter_ns", "start_ns", "finish_ns"):
+            for name in ("enter_ns", "start_ns", "finish_ns", *CALL_COUNTS, *CALL_TIMES):
                 found[name][i, visit.tier] = getattr(visit, name)
     return found

@@ -16,7 +16,7 @@ from fallwise.analysis.predict import Prediction, predict
 from fallwise.draw import stream
 from fallwise.errors import TableError
 from fallwise.scenario import override
-from fallwise.tables import VISITS, OutcomeTable
+from fallwise.tables import CALL_COUNTS, CALL_TIMES, VISITS, OutcomeTable
 
 CASE = scenario(
     [
@@ -63,6 +63,13 @@ def said_of(prediction: Prediction) -> Drive:
             "received": str(t0 + at + way + 3600 * 10**9),
             "ended": str(t0 + int(o.end_ns[i]) + way + 3600 * 10**9),
         }
+        if o.attempts is not None:
+            columns = [getattr(o, name) for name in CALL_COUNTS + CALL_TIMES]
+            found["calls"] = ";".join(
+                ":".join([names[k], *(str(int(column[i, k])) for column in columns)])
+                for k in order
+                if o.attempts[i, k]
+            )
         headers.append({f"x-fallwise-{name}": value for name, value in found.items()})
     facts = {"t0_ns": t0, "in_flight_max": 9, "pool": 4096, "cpu_share_max": 0.1}
     sent = o.arrival_ns + t0
@@ -74,14 +81,25 @@ def said_of(prediction: Prediction) -> Drive:
 PREDICTED = predict(CASE)
 
 
-def test_a_live_run_comes_back_as_the_outcomes_that_it_had() -> None:
-    found = outcomes_of(CASE, PREDICTED.requests, said_of(PREDICTED))
-    for name, column in PREDICTED.outcomes.columns().items():
+RETRIED = {
+    **{"tiers.big.retries": {"attempts": 8, "backoff_s": 0.1, "jitter": 1.0}},
+    **{"tiers.big.error_rate": 0.1, "tiers.big.hedge": {"after_s": 1.0}},
+}
+
+
+@pytest.mark.parametrize("values", [{}, RETRIED])
+def test_a_live_run_comes_back_as_the_outcomes_that_it_had(values: dict[str, Any]) -> None:
+    predicted = predict(override(CASE, values))
+    assert (predicted.outcomes.status == 0).all() and bool(values) == (
+        predicted.outcomes.attempts is not None
+    )
+    found = outcomes_of(predicted.scenario, predicted.requests, said_of(predicted))
+    for name, column in predicted.outcomes.columns().items():
         if name in ("end_ns", "visit_cost_usd"):
             continue
         shift = 2_000_000 * (name in ("enter_ns", "start_ns", "finish_ns")) * (column >= 0)
         assert np.array_equal(getattr(found, name), column + shift), name
-    assert (found.end_ns - PREDICTED.outcomes.end_ns == 4_000_000).all()
+    assert (found.end_ns - predicted.outcomes.end_ns == 4_000_000).all()
 
 
 def test_a_request_without_a_word_has_failed_and_one_missing_is_refused() -> None:

@@ -82,3 +82,26 @@ def test_a_planted_fault_is_named(plant: list[str], tier: str, cause: str, tmp_p
     code, summary = checked(tmp_path, *options)
     assert (tier, cause) in {(c["tier"], c["cause"]) for c in summary["culprits"]}
     assert code == (3 if summary["doubts"] else 1)
+
+
+RETRIED = ("error_rate=0.2", "retries={attempts: 3, backoff_s: 0.05, jitter: 0.5}")
+
+
+def test_calls_that_fail_and_are_made_again_are_predicted_and_measured(tmp_path: Path) -> None:
+    options = [word for key in RETRIED for word in ("--set", f"tiers.big.{key}")]
+    _, summary = checked(tmp_path, *options)
+    assert summary["lost"] == 0
+    assert summary["billed_usd"] == pytest.approx(summary["ledger_usd"], rel=1e-9)
+    by_name = {row["measure"]: row for row in summary["rows"]}
+    for name in ("cost_usd_mean", "quality", "tiers.big.failed_share", "answered_share"):
+        assert by_name[name]["agree"], name
+
+
+def test_outages_are_not_checked_against_a_stub_that_has_none(tmp_path: Path) -> None:
+    file = tmp_path / "live-check.yaml"
+    file.write_text(CASE + "    outages: [{from_s: 1, to_s: 2}]\n")
+    command = [sys.executable, "-c", "from fallwise.cli import main; main()", "check", str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    assert "the stub that plays big has no outages" in done.stderr
+    assert list(tmp_path.iterdir()) == [file]

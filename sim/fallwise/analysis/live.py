@@ -14,6 +14,8 @@ from fallwise.errors import Problem, TableError
 from fallwise.scenario import Scenario
 from fallwise.tables import (
     ANSWERED,
+    CALL_COUNTS,
+    CALL_TIMES,
     FAILED,
     STATUSES,
     VISITS,
@@ -119,12 +121,11 @@ def outcomes_of(
 ) -> OutcomeTable:
     """Return what happened to the requests, all of which must be in the drive, in order.
 
-    first is the number that the drive gave to row 0 of requests.
-
-    Times are from the drive's start. The gateway's stamps are its own clock's: they are laid so
-    that what the way there and back took is equal, and need no common clock. The cost is what the
-    gateway said; the grade is that of the answer shipped, in the row and tier it was made for. A
-    request of which the deployment said nothing has failed.
+    first is the number that the drive gave to row 0 of requests. Times are from the drive's start.
+    The gateway's stamps are its own clock's: they are laid so that what the way there and back took
+    is equal, and need no common clock. The cost is what the gateway said; the grade is that of the
+    answer shipped, in the row and tier it was made for. A request of which the deployment said
+    nothing has failed.
     """
     whole(drive, len(requests), first)
     n, names = len(requests), [tier.name for tier in scenario.tiers]
@@ -173,4 +174,18 @@ def outcomes_of(
         busy_ns=busy,
         cost_usd=cost,
         correct=right.astype(np.float32),
+        **(_calls(names, drive) if any(tier.calls for tier in scenario.tiers) else {}),
     ).check()
+
+
+def _calls(names: list[str], drive: Drive) -> dict[str, Any]:
+    """Return CALL_COUNTS and CALL_TIMES (n, K), as the deployment said them."""
+    shape = len(drive.headers), len(names)
+    dtypes = dict.fromkeys(CALL_COUNTS, np.int8) | dict.fromkeys(CALL_TIMES, np.int64)
+    calls = {name: np.zeros(shape, dtype, order="F") for name, dtype in dtypes.items()}
+    for i, found in enumerate(drive.headers):
+        for text in filter(None, found.get("x-fallwise-calls", "").split(";")):
+            name, *counted = text.rsplit(":", len(calls))
+            for column, count in zip(calls.values(), map(int, counted), strict=True):
+                column[i, names.index(name)] = count
+    return calls

@@ -7,7 +7,6 @@ from functools import cache
 from math import inf
 from typing import Any
 
-from fallwise.draw.calls import backoff_s
 from fallwise.scenario import Scenario, Tier
 from fallwise.scenario.laws import Empirical, Fixed, FixedTokens, ServiceLaw
 
@@ -142,7 +141,7 @@ def _several(scenario: Scenario, tier: Tier, call: dict[str, Any]) -> dict[str, 
     total_s, refused_s = min(last_s, limit_s), _retry_after(scenario, tier) if limited else 0.0
     for attempt in range(tier.retries.attempts - 1) if tier.retries else ():
         assert tier.retries is not None
-        pause_s = backoff_s(tier.retries, attempt)
+        pause_s = tier.retries.longest_pause_s(attempt)
         ends = [took_s + pause_s for reason, took_s in again.items() if reason in tier.retries.on]
         ends += [max(pause_s, refused_s)] * (limited and "rate_limited" in tier.retries.on)
         total_s += max(ends, default=0.0)

@@ -150,6 +150,9 @@ def bundled_check(
         k for k, t in enumerate(deploy.tiers) if t.live is None or f"tiers.{t.name}.live" in stubbed
     ]
     target = replace(target, played=tuple(own))
+    for name in (deploy.tiers[k].name for k in own if deploy.tiers[k].outages):
+        rule = f"the stub that plays {name} has no outages"
+        raise CheckError(Problem(rule, f"give --set tiers.{name}.outages=null"))
     layout(deploy, target).save(home / "truth.parquet")
     with bundled.deployed(home / "truth.parquet", path, real, stubbed) as (gateway, stub):
         return judged(target, gateway, stub, home, _tell, stubbed=players == "stub")

@@ -13,11 +13,10 @@ import numpy as np
 from fallwise.draw.laws import nanoseconds
 from fallwise.draw.streams import Streams
 from fallwise.scenario import Tier
-from fallwise.scenario.calls import Retries
 from fallwise.scenario.laws import Batching, Law
 from fallwise.tables import Int64s
 
-__all__ = ["backoff_s", "call_columns"]
+__all__ = ["call_columns"]
 
 Times = Callable[[Law, str, int, int, Any], Int64s]
 """times(law, name, k, call, key) -> (n,) ns for tier k, from the streams that begin with name."""
@@ -82,12 +81,6 @@ def _fill(
     if tier.retries is not None and call % width == 0:
         attempt = call // width
         share = chance[f"pause_ns:{name}"].random(len(first)) if tier.retries.jitter else 0.0
-        pause_s = backoff_s(tier.retries, attempt) * (1 - tier.retries.jitter * (1 - share))
+        pause_s = tier.retries.longest_pause_s(attempt) * (1 - tier.retries.jitter * (1 - share))
         pause_s = np.broadcast_to(np.asarray(pause_s), first.shape)
         found["pause_ns"][:, at] = nanoseconds(pause_s, ("tiers", k, "retries", "backoff_s"))
-
-
-def backoff_s(retries: Retries, attempt: int) -> float:
-    """Return the longest pause after an attempt, counted from 0."""
-    pause_s = retries.backoff_s * retries.factor**attempt
-    return pause_s if retries.max_backoff_s is None else min(pause_s, retries.max_backoff_s)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
+from fallwise.gateway.attempts import Attempts
 from fallwise.gateway.cache import Cache, CacheDown, Entry
 from fallwise.gateway.desk import Desk, Visit
 from fallwise.gateway.question import Answer, Answerer, CallFailed, Question, now_ns
@@ -16,10 +17,12 @@ from fallwise.tables import (
     ABANDONED,
     ACCEPTED,
     ANSWERED,
+    CUT_SHORT,
     DECLINED,
     ERRORED,
     FAILED,
     MISSED,
+    RATE_LIMITED,
     REFUSED,
     REJECTED,
     SHED,
@@ -38,6 +41,8 @@ STATUS_AFTER: Final = {
     ABANDONED: TIMED_OUT,
     TURNED_AWAY: SHED,
     ERRORED: FAILED,
+    RATE_LIMITED: FAILED,
+    CUT_SHORT: FAILED,
 }
 log = logging.getLogger("fallwise.gateway")
 
@@ -100,7 +105,9 @@ class Cascade:
     def __init__(self, scenario: Scenario, tiers: Tiers):
         self.scenario, self.tiers = scenario, tiers
         self.desks = {
-            k: Desk(k, tier) for k, tier in enumerate(scenario.tiers) if tier.kind != "cache"
+            k: (Attempts if tier.calls else Desk)(k, tier)
+            for k, tier in enumerate(scenario.tiers)
+            if tier.kind != "cache"
         }
         cache = scenario.cache
         self.fills = {scenario.index(name) for name in (cache and cache.filled_by) or ()}
@@ -236,22 +243,23 @@ class Cascade:
         """Return the visit, judged or failed, and what it cost."""
         tier, answerer = self.scenario.tiers[k], self.tiers.answer[k]
 
-        async def work() -> Answer:
-            answer = await answerer(question)
+        async def work(call: int) -> Answer:
+            answer = await answerer(replace(question, call=call) if call else question)
             if tier.threshold is not None and answer.score is None:
                 raise CallFailed(f"tier {tier.name} says no score, and has a threshold")
             price_usd(tier, answer)
             return answer
 
-        visit = await self.desks[k].serve(work)
-        if visit.answer is not None:
-            visit.usd = price_usd(tier, visit.answer)
-            if judged:
-                await self._judge(question, visit, tier)
-        elif visit.state == WORKED_OUT and tier.bill_timeouts:
-            visit.usd = tier.usd_per_request
+        visit = await self.desks[k].serve(work, question.row)
+        unfinished = visit.outrun + (visit.cut_off if tier.bill_timeouts else 0)
+        if unfinished:
+            visit.usd = unfinished * tier.usd_per_request
             tokens = tier.prompt_usd_per_mtok + tier.output_usd_per_mtok
             visit.known_usd = not tokens and tier.usd_column is None
+        if visit.answer is not None:
+            visit.usd += price_usd(tier, visit.answer)
+            if judged:
+                await self._judge(question, visit, tier)
         return visit
 
     async def _judge(self, question: Question, visit: Visit, tier: Tier) -> None:

@@ -21,10 +21,13 @@ from fallwise.tables import (
     WORKED_OUT,
 )
 
-__all__ = ["Desk", "Visit"]
+__all__ = ["Desk", "Visit", "Work"]
 
 UNLIMITED: Final = 1 << 62
 log = logging.getLogger("fallwise.gateway")
+
+Work = Callable[[int], Awaitable[Answer]]
+"""Makes a call, which is told its number: 2 * attempt, one more for the attempt's second."""
 
 
 @dataclass(slots=True)
@@ -45,7 +48,16 @@ class Visit:
     answer: Answer | None = None
     usd: float = 0.0
     known_usd: bool = True
-    """False where the price of the call will never be known: it was cut off."""
+    """False where the price of a call will never be known: it was cut off."""
+    attempts: int = 0
+    """As all below in OutcomeTable, where a visit may be several calls."""
+    errors: int = 0
+    rate_limited: int = 0
+    hedges: int = 0
+    cut_off: int = 0
+    outrun: int = 0
+    queued_ns: int = 0
+    paused_ns: int = 0
 
     def end(self, state: int) -> Visit:
         """Note that the visit has failed, and how, now."""
@@ -76,8 +88,8 @@ class Desk:
         """Return how many visits are in the queue."""
         return len(self.queue)
 
-    async def serve(self, work: Callable[[], Awaitable[Answer]]) -> Visit:
-        """Return the visit: with an answer that is still to be judged, or failed."""
+    async def serve(self, work: Work, row: int) -> Visit:
+        """Return the visit of a request: with an answer that is still to be judged, or failed."""
         visit = Visit(self.k, now_ns())
         if self.in_service < self.servers:
             self.in_service += 1
@@ -92,26 +104,31 @@ class Desk:
 
     async def _wait(self, visit: Visit) -> None:
         """Wait for a server; the visit has failed where the timeout or patience came first."""
+        limits = [limit for limit in (self.timeout_s, self.patience_s) if limit is not None]
+        turn_ns = await self.turn(min(limits, default=None))
+        if turn_ns is not None:
+            visit.start_ns = turn_ns
+        else:
+            patience, timeout = self.patience_s, self.timeout_s
+            gave_up = patience is not None and (timeout is None or patience < timeout)
+            visit.end(ABANDONED if gave_up else WAITED_OUT)
+
+    async def turn(self, timeout_s: float | None) -> int | None:
+        """Wait in the queue, return when there was a server; None where the time was over."""
         turn: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self.queue[turn] = None
-        limits = [limit for limit in (self.timeout_s, self.patience_s) if limit is not None]
         try:
-            await asyncio.wait({turn}, timeout=min(limits, default=None))
+            await asyncio.wait({turn}, timeout=timeout_s)
         except asyncio.CancelledError:
             if turn.done():
                 self.release()
             raise
         finally:
             self.queue.pop(turn, None)
-        if turn.done():
-            visit.start_ns = turn.result()
-        else:
-            patience, timeout = self.patience_s, self.timeout_s
-            gave_up = patience is not None and (timeout is None or patience < timeout)
-            visit.end(ABANDONED if gave_up else WAITED_OUT)
+        return turn.result() if turn.done() else None
 
-    async def _work(self, visit: Visit, work: Callable[[], Awaitable[Answer]]) -> None:
-        task = asyncio.ensure_future(work())
+    async def _work(self, visit: Visit, work: Work) -> None:
+        task = asyncio.ensure_future(work(0))
         left = None
         if self.timeout_s is not None:
             left = max(0.0, self.timeout_s - (now_ns() - visit.enter_ns) / 1e9)
@@ -120,20 +137,28 @@ class Desk:
         finally:
             visit.finish_ns = now_ns()
             visit.busy_ns = visit.finish_ns - visit.start_ns
-            if task.done() or self.cancel:
-                task.cancel()
-                self.release()
-            else:
-                self.going_on.add(task)
-                task.add_done_callback(self._thrown_away)
+            self.leave(task)
         if not task.done() or task.cancelled():
-            visit.state = WORKED_OUT
+            visit.state, visit.cut_off = WORKED_OUT, 1
             return
         error = task.exception()
         if error is None:
             visit.answer = task.result()
             return
         visit.state = ERRORED
+        self.note(error)
+
+    def leave(self, task: asyncio.Task[Answer]) -> None:
+        """Leave a call that is done or that nobody waits for any more, and free its server."""
+        if task.done() or self.cancel:
+            task.cancel()
+            self.release()
+        else:
+            self.going_on.add(task)
+            task.add_done_callback(self._thrown_away)
+
+    def note(self, error: BaseException) -> None:
+        """Write down why a call failed."""
         if isinstance(error, CallFailed):
             log.warning("tier %d: %s", self.k, error)
         else:

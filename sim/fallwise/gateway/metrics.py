@@ -11,7 +11,7 @@ from typing import Final
 from fallwise.gateway.cascade import Outcome
 from fallwise.gateway.desk import Desk
 from fallwise.scenario import Scenario
-from fallwise.tables import STATUSES, VISITS
+from fallwise.tables import CALL_COUNTS, STATUSES, VISITS
 
 __all__ = ["Metrics"]
 
@@ -41,6 +41,7 @@ class Metrics:
         self.desks = desks
         self.requests: Counter[str] = Counter()
         self.visits: Counter[tuple[str, str]] = Counter()
+        self.calls: Counter[tuple[str, str]] = Counter()
         self.cost_usd = dict.fromkeys(["router", *self.names], 0.0)
         self.cache: Counter[str] = Counter()
         self.sojourn_s = _Histogram()
@@ -58,9 +59,13 @@ class Metrics:
             self.visits[name, VISITS[visit.state]] += 1
             self.cost_usd[name] += visit.usd
             until = visit.finish_ns if visit.start_ns < 0 else visit.start_ns
-            self.wait_s[name].add((until - visit.enter_ns) / 1e9)
+            wait_ns = visit.queued_ns if visit.attempts else until - visit.enter_ns
+            self.wait_s[name].add(wait_ns / 1e9)
             if visit.start_ns >= 0:
                 self.service_s[name].add((visit.finish_ns - visit.start_ns) / 1e9)
+            if visit.attempts:
+                for what in CALL_COUNTS:
+                    self.calls[name, what] += getattr(visit, what)
 
     def text(self) -> str:
         """Return the page that Prometheus reads."""
@@ -76,6 +81,9 @@ class Metrics:
         yield "# TYPE fallwise_visits_total counter"
         for (name, state), count in sorted(self.visits.items()):
             yield f'fallwise_visits_total{{tier="{name}",state="{state}"}} {count}'
+        yield "# TYPE fallwise_calls_total counter"
+        for (name, what), count in sorted(self.calls.items()):
+            yield f'fallwise_calls_total{{tier="{name}",what="{what}"}} {count}'
         yield "# TYPE fallwise_cost_usd_total counter"
         for name, usd in self.cost_usd.items():
             yield f'fallwise_cost_usd_total{{tier="{name}"}} {usd!r}'

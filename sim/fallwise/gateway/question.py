@@ -22,7 +22,8 @@ class Question:
     """A request as it came in.
 
     body is its JSON; row the number that says which request it is; key equal for equal questions;
-    local True where it may be answered by local tiers only.
+    local True where it may be answered by local tiers only. call is the number of the call in its
+    visit: 2 * attempt, one more for the second call of a hedge.
     """
 
     body: dict[str, Any]
@@ -30,6 +31,7 @@ class Question:
     key: int
     local: bool
     received_ns: int
+    call: int = 0
 
     @property
     def text(self) -> str:
@@ -58,7 +60,22 @@ class Answer:
 
 
 class CallFailed(Exception):
-    """A tier could not be asked, or answered with an error; the text holds no secrets."""
+    """A tier could not be asked, or answered with an error; the text holds no secrets.
+
+    over_limit where it says that too much was asked of it, and retry_after_s how long to wait then;
+    may_help is False where the same would come of the same request.
+    """
+
+    def __init__(
+        self,
+        text: str,
+        *,
+        over_limit: bool = False,
+        retry_after_s: float = 0.0,
+        may_help: bool = True,
+    ):
+        super().__init__(text)
+        self.over_limit, self.retry_after_s, self.may_help = over_limit, retry_after_s, may_help
 
 
 Answerer = Callable[[Question], Awaitable[Answer]]

@@ -23,7 +23,8 @@ __all__ = ["check_live", "open_tiers", "with_upstream"]
 
 HONOURED: Final = {
     *("name", "kind", "local", "threshold", "verifier", "agree_with", "live", "on_failure"),
-    "fallback",
+    *("fallback", "retries", "attempt_timeout_s", "breaker", "hedge"),
+    *("requests_per_minute", "tokens_per_minute", "burst_s"),
     *("replicas", "slots", "concurrency", "agents", "queue_limit", "timeout_s", "cancel"),
     *("patience", "capacity", "ttl_s", "filled_by", "url"),
     *("usd_per_request", "prompt_usd_per_mtok", "output_usd_per_mtok", "usd_column"),
@@ -33,6 +34,7 @@ HONOURED: Final = {
 PREDICTED: Final = {
     *("model", "answers", "prompt", "output_token_factor", "service", "lookup_s", "warm_keys"),
     *("replica_usd_per_hour", "agent_usd_per_hour"),
+    *("error_rate", "error_after", "outages"),
 }
 """Keys of a tier that say how the world is: live, it is as it is."""
 

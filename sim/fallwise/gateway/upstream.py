@@ -5,18 +5,23 @@ from __future__ import annotations
 import json
 import math
 import os
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 import aiohttp
 
 from fallwise.errors import Problem, ScenarioError
-from fallwise.gateway.question import Answer, CallFailed, Question
+from fallwise.gateway.question import Answer, CallFailed, Question, now_ns
 from fallwise.scenario.live import Upstream
 
 __all__ = ["Caller", "connections"]
 
 CONNECT_S: Final = 5.0
+TOO_MANY: Final = 429
+PASSING: Final = (408, 409, TOO_MANY)
+"""Statuses below 500 that may be others at the next try."""
 
 
 def connections() -> aiohttp.ClientSession:
@@ -50,11 +55,13 @@ class Caller:
             body["logprobs"] = True
         body.pop("stream_options", None)
         headers = {**self.headers, "x-fallwise-request": str(question.row)}
+        if question.call:
+            headers["x-fallwise-call"] = str(question.call)
         try:
             async with self.session.post(self.url, json=body, headers=headers) as response:
                 raw = await response.read()
                 if response.status != 200:
-                    raise CallFailed(f"{self.host} answers {response.status}")
+                    raise _refused(self.host, response.status, response.headers)
                 return self._answer(json.loads(raw), response.headers)
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             raise CallFailed(f"{self.host}: {type(error).__name__}") from None
@@ -79,6 +86,28 @@ class Caller:
             None if verdict is None else verdict == "1",
             None if usd is None else float(usd),
         )
+
+
+def _refused(host: str, status: int, headers: Mapping[str, str]) -> CallFailed:
+    """Return what an answer that is none means for a next try."""
+    return CallFailed(
+        f"{host} answers {status}",
+        over_limit=status == TOO_MANY,
+        retry_after_s=_retry_after_s(headers.get("retry-after", "")),
+        may_help=status >= 500 or status in PASSING,
+    )
+
+
+def _retry_after_s(text: str) -> float:
+    """Return how long a Retry-After asks to wait, in seconds or until a date; 0 if it does not."""
+    try:
+        wait_s = float(text)
+    except ValueError:
+        try:
+            wait_s = parsedate_to_datetime(text).timestamp() - now_ns() / 1e9
+        except ValueError:
+            return 0.0
+    return wait_s if 0 < wait_s < math.inf else 0.0
 
 
 def _mean_probability(choice: dict[str, Any]) -> float:

@@ -10,7 +10,7 @@ from typing import Any, Final
 from fallwise.gateway.cascade import Outcome
 from fallwise.gateway.question import Question
 from fallwise.scenario import Scenario
-from fallwise.tables import ANSWERED, STATUSES, VISITS
+from fallwise.tables import ANSWERED, CALL_COUNTS, CALL_TIMES, STATUSES, VISITS
 
 __all__ = ["HTTP_STATUS", "BadRequest", "body_of", "chunks_of", "headers_of", "question_of"]
 
@@ -88,6 +88,13 @@ def headers_of(scenario: Scenario, outcome: Outcome) -> dict[str, str]:
         headers["answer-tier"] = names[outcome.answer_tier]
         if outcome.answer.score is not None:
             headers["score"] = repr(outcome.answer.score)
+    counted = [(names[v.tier], v) for v in outcome.visits if v.attempts]
+    if counted:
+        columns = CALL_COUNTS + CALL_TIMES
+        headers["calls"] = ";".join(
+            f"{name}:" + ":".join(str(getattr(visit, column)) for column in columns)
+            for name, visit in counted
+        )
     if unknown := [names[v.tier] for v in outcome.visits if not v.known_usd]:
         headers["cost-partial"] = ",".join(unknown)
     return {f"x-fallwise-{name}": value for name, value in headers.items()}

@@ -38,6 +38,11 @@ class Retries(Model):
     """At most this share of the visits is tried again in the long run (and ten at once), so that
     retries cannot multiply the load; by default there is no such limit."""
 
+    def longest_pause_s(self, attempt: int) -> float:
+        """Return the longest pause after an attempt, counted from 0."""
+        pause_s = self.backoff_s * self.factor**attempt
+        return pause_s if self.max_backoff_s is None else min(pause_s, self.max_backoff_s)
+
 
 class Outage(Model):
     """All calls fail that start from from_s to before to_s, again every every_s if that is given.
