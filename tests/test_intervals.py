@@ -13,6 +13,7 @@ from fallwise.analysis.intervals import (
     batch_ratio,
     batch_share,
     mser5,
+    order_statistic,
     paired,
     paired_quantile,
     pooled_quantile,
@@ -81,6 +82,16 @@ def test_the_t_interval_is_students() -> None:
     assert bounds(t_interval(x, 0.9)) == pytest.approx((x.mean(), low, high))
 
 
+def test_the_order_statistic_is_the_exact_one() -> None:
+    for n, q in ((100, 0.5), (100, 0.9), (2000, 0.99), (37, 0.2)):
+        x = noise(n, n)
+        exact = stats.quantile_test(x, p=q).confidence_interval(0.95)
+        assert bounds(order_statistic(x, q))[1:] == (exact.low, exact.high)
+    # Of 10 values none is surely above the 90 % quantile.
+    assert math.isnan(order_statistic(noise(1, 10), 0.9).high)
+    assert math.isnan(order_statistic(noise(1, 10), 0.1).low)
+
+
 def test_batch_means_of_few_batches_are_students() -> None:
     x = noise(4, 60)
     means = x.reshape(6, 10).mean(axis=1)
@@ -127,8 +138,7 @@ def test_runs_are_pooled_as_they_are() -> None:
 
 def test_an_interval_is_never_surer_than_of_independent_values() -> None:
     x = np.tile(noise(6, 50), 40)  # batches that are all alike
-    exact = stats.quantile_test(x, p=0.5).confidence_interval(0.95)
-    wide = (exact.high - exact.low) / 2
+    wide = order_statistic(x, 0.5).half_width
     assert batch_quantile(x, 0.5).half_width == pytest.approx(wide, rel=0.1)
     alike = np.tile([1.0, 0.0], 500)
     assert batch_mean(alike).half_width == pytest.approx(0)
@@ -183,11 +193,12 @@ def test_few_values_make_no_bounds_and_no_errors(values: Floats, n: int) -> None
         assert math.isnan(estimate.value) == (n == 0)
         assert math.isnan(estimate.low) or n > 1
         assert math.isnan(estimate.high) or n > 1
-    found.append(pooled_quantile([x, x], 0.5))
+    found += [order_statistic(x, 0.99), order_statistic(x, 0.5), pooled_quantile([x, x], 0.5)]
     for estimate in found:
         assert not estimate.low > estimate.value
         assert not estimate.high < estimate.value
     assert math.isnan(batch_quantile(x, 0.99).high)
+    assert math.isnan(order_statistic(x, 0.99).high)
 
 
 def test_json_has_no_nan() -> None:
@@ -219,12 +230,12 @@ def test_intervals_hold_the_truth_of_a_queue() -> None:
 
 
 def test_intervals_of_independent_values_hold_the_truth() -> None:
-    held = {"mean": 0, "p95": 0, "share": 0}
+    held = {"mean": 0, "p95": 0, "order": 0, "share": 0}
     for seed in range(300):
         x = noise(seed, 1000)
         held["mean"] += batch_mean(x).low <= 1 <= batch_mean(x).high
-        p95 = batch_quantile(x, 0.95)
-        held["p95"] += not (-math.log(0.05) < p95.low or -math.log(0.05) > p95.high)
+        for name, e in (("p95", batch_quantile(x, 0.95)), ("order", order_statistic(x, 0.95))):
+            held[name] += not (-math.log(0.05) < e.low or -math.log(0.05) > e.high)
         rare = batch_share(x > math.log(200), np.ones(1000))
         held["share"] += rare.low <= 0.005 <= rare.high
     # At 95 %, once in 10,000 sets of seeds each.

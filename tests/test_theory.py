@@ -46,6 +46,9 @@ def test_one_server_waits_as_often_as_it_is_busy() -> None:
     for load in (0.0, 0.1, 0.5, 0.99):
         assert theory.erlang_c(1, load) == pytest.approx(load)
         assert theory.mmc_wait_s(load, 1.0) == pytest.approx(theory.mg1_wait_s(load, 1.0, 1.0))
+        assert theory.kingman_wait_s(load, 1.0, 1.0, 2.0) == pytest.approx(
+            theory.mg1_wait_s(load, 1.0, 2.0)
+        )
 
 
 def test_limits_of_places() -> None:
@@ -100,6 +103,10 @@ def test_a_cascade_is_its_queues() -> None:
     assert theory.cascade(1e-9, [1, 2], [1, 1], [0.5]).sojourn_s == pytest.approx(2)
 
 
+def test_allen_cunneen_is_exact_for_exponential_times() -> None:
+    assert theory.allen_cunneen_wait_s(8, 1, 10, 1, 1) == theory.mmc_wait_s(8, 1, 10)
+
+
 def exact_lru(share: Floats, capacity: int) -> float:
     """Return the hit rate from the shares of all orders of the last keys (King, 1971)."""
     total = 0.0
@@ -140,8 +147,21 @@ def test_che_meets_a_cache_of_many_keys() -> None:
     assert hits / len(asked) == pytest.approx(theory.lru_hit_rate(share, 100), abs=0.007)
 
 
-def test_load_is_in_erlangs() -> None:
-    assert theory.offered_load(2, 3.5) == 7
+def test_a_token_bucket_lets_no_more_through() -> None:
+    burst, refill_s = 4, 0.5
+    arrival = np.cumsum(np.random.default_rng(2).exponential(0.5, 5000)).repeat(8).tolist()
+    through, due = [], 0.0
+    for t in arrival:  # the generic cell rate algorithm, virtual scheduling
+        if t >= due - burst * refill_s:
+            due = max(due, t) + refill_s
+            through.append(t)
+    times = np.array(through)
+    for window_s in (0.0, 0.3, 0.5, 1.7, 20.0):
+        most = int(
+            (np.searchsorted(times, times + window_s, "right") - np.arange(len(times))).max()
+        )
+        limit = theory.token_bucket_most(burst, refill_s, window_s)
+        assert limit - 1 <= most <= limit
 
 
 @pytest.mark.parametrize(
@@ -164,11 +184,16 @@ def test_load_is_in_erlangs() -> None:
         (lambda: theory.cascade(1, [1, 1], [2], [0.5]), "servers"),
         (lambda: theory.cascade(1, [1, 1], [2, 2], []), "escalate"),
         (lambda: theory.cascade(1, [1, 1], [2, 2], [1.5]), "escalate"),
+        (lambda: theory.kingman_wait_s(1, 0.5, -1, 1), "arrival_cv"),
+        (lambda: theory.allen_cunneen_wait_s(1, 0.5, 1, 1, -1), "service_cv"),
         (lambda: theory.zipf(0, 1), "keys"),
         (lambda: theory.zipf(5, -1), "exponent"),
         (lambda: theory.lru_hit_rate([0.5, 0.6], 1), "share"),
         (lambda: theory.lru_hit_rate([1.5, -0.5], 1), "share"),
         (lambda: theory.lru_hit_rate([0.5, 0.5], -1), "capacity"),
+        (lambda: theory.token_bucket_most(-1, 1, 1), "burst"),
+        (lambda: theory.token_bucket_most(1, 0, 1), "refill_s"),
+        (lambda: theory.token_bucket_most(1, 1, -1), "window_s"),
     ],
 )
 def test_numbers_out_of_reach_are_refused(call: Callable[[], object], key: str) -> None:

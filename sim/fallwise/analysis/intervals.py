@@ -29,6 +29,7 @@ __all__ = [
     "batch_ratio",
     "batch_share",
     "mser5",
+    "order_statistic",
     "paired",
     "paired_quantile",
     "pooled_quantile",
@@ -140,6 +141,30 @@ def batch_share(
     if math.isnan(share.low):
         return share
     return Estimate(share.value, max(0.0, min(share.low, low)), min(1.0, max(share.high, high)))
+
+
+def order_statistic(x: ArrayLike, q: float, level: float = LEVEL) -> Estimate:
+    """Return the q-quantile of independent values; its exact interval is between two of them.
+
+    Source: Conover, Practical Nonparametric Statistics (1999), section 3.2.
+    """
+    from scipy.special import bdtr
+
+    x = np.sort(np.asarray(x, np.float64))
+    n, tail = len(x), (1 - level) / 2
+    if not n:
+        return NOTHING
+    reach = 10 * math.sqrt(n * q * (1 - q)) + 10
+    rank = np.arange(max(0, math.floor(n * q - reach)), min(n, math.ceil(n * q + reach)) + 1)
+    below = bdtr(rank.astype(np.float64), n, q)  # P(at most `rank` values are below the quantile)
+    low = int(np.searchsorted(below, tail, "right")) + int(rank[0]) - 1
+    high = int(np.searchsorted(below, 1 - tail)) + int(rank[0])
+    value = _between(x, q)  # between two values, so a bound could be on the wrong side
+    return Estimate(
+        value,
+        min(float(x[low]), value) if low >= 0 else math.nan,
+        max(float(x[high]), value) if high < n else math.nan,
+    )
 
 
 def batch_quantile(
