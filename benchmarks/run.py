@@ -99,8 +99,8 @@ def measure(n: int) -> dict[str, float]:
         for _ in range(3):
             loop = best(rates, "loop", n, lambda: compiled.simulate(*world, way="loop"))
             swept = best(rates, "pass", n, lambda: compiled.simulate(*world, way="pass"))
-        best(rates, "end_to_end", n, lambda: end_to_end(case, n))
-        best(rates, "draw_and_read", n, lambda: drawn_and_read(case, n))
+            best(rates, "end_to_end", n, lambda: end_to_end(case, n))
+            best(rates, "draw_and_read", n, lambda: drawn_and_read(case, n))
         if round_ < 2:
             slow = best(rates, "reference", few, lambda: reference.simulate(*start))
             best(rates, "ciw", fewer, lambda: others.ciw(short))
