@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import zlib
 from collections.abc import Callable, Iterable
@@ -49,7 +50,8 @@ def side_by_side(work: Callable[[int], T], items: Iterable[int], n: int) -> list
 
     Streams are independent of each other, so nothing depends on who draws first.
     """
-    if n < FEW:
+    # A process that another one started is one of a sweep, which has one for each core.
+    if n < FEW or multiprocessing.parent_process() is not None:
         return [work(item) for item in items]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         return list(pool.map(work, items))
