@@ -52,7 +52,8 @@ def stretches(scenario: Scenario, outcomes: OutcomeTable) -> Iterator[Stretch]:
         if tier.kind == "cache":
             yield Stretch("cache", k, np.where(mine, finish - enter, 0))
         else:
-            waited, served = outcomes.waited_ns(k), finish - enter - outcomes.waited_ns(k)
+            waited = outcomes.waited_ns(k)
+            served = finish - enter - waited
             yield Stretch("queue", k, np.where(mine, waited, 0))
             if tier.calls and outcomes.paused_ns is not None:
                 paused = outcomes.paused_ns[:, k]

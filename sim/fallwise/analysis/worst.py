@@ -7,6 +7,7 @@ from functools import cache
 from math import inf
 from typing import Any
 
+from fallwise.policies import tiers_there
 from fallwise.scenario import Scenario, Tier
 from fallwise.scenario.laws import Empirical, Fixed, FixedTokens, ServiceLaw
 
@@ -51,7 +52,8 @@ def _path(scenario: Scenario, start: int, *, local: bool) -> list[dict[str, Any]
     @cache
     def longest(k: int, failed: bool) -> list[dict[str, Any]]:
         """Return the longest way from tier k on; failed: a visit to the tier before did."""
-        here = _there(tiers, k, failed, local)
+        there = tiers_there([tier.fallback for tier in tiers], k, failed=failed)
+        here = next((at for at in there if tiers[at].local or not local), None)
         if here is None:
             return []
         pair = [t for t in tiers[here : here + 2] if t is tiers[here] or t.agree_with]
@@ -61,15 +63,6 @@ def _path(scenario: Scenario, start: int, *, local: bool) -> list[dict[str, Any]
         return _step(scenario, pair) + max(ways, key=_length, default=[])
 
     return found + longest(max(start, 1 if scenario.cache else 0), False)
-
-
-def _there(tiers: list[Tier], k: int, failed: bool, local: bool) -> int | None:
-    """Return the first tier from k on that there is for a request; after a failure, a fallback."""
-    for at in range(k, len(tiers)):
-        failed = failed and tiers[at].fallback
-        if (failed or not tiers[at].fallback) and (tiers[at].local or not local):
-            return at
-    return None
 
 
 def _declines(tier: Tier) -> bool:
@@ -141,7 +134,7 @@ def _several(scenario: Scenario, tier: Tier, call: dict[str, Any]) -> dict[str, 
     total_s, refused_s = min(last_s, limit_s), _retry_after(scenario, tier) if limited else 0.0
     for attempt in range(tier.retries.attempts - 1) if tier.retries else ():
         assert tier.retries is not None
-        pause_s = tier.retries.longest_pause_s(attempt)
+        pause_s = tier.retries.pause_s(attempt)
         ends = [took_s + pause_s for reason, took_s in again.items() if reason in tier.retries.on]
         ends += [max(pause_s, refused_s)] * (limited and "rate_limited" in tier.retries.on)
         total_s += max(ends, default=0.0)

@@ -81,6 +81,5 @@ def _fill(
     if tier.retries is not None and call % width == 0:
         attempt = call // width
         share = chance[f"pause_ns:{name}"].random(len(first)) if tier.retries.jitter else 0.0
-        pause_s = tier.retries.longest_pause_s(attempt) * (1 - tier.retries.jitter * (1 - share))
-        pause_s = np.broadcast_to(np.asarray(pause_s), first.shape)
+        pause_s = np.broadcast_to(tier.retries.pause_s(attempt, share), first.shape)
         found["pause_ns"][:, at] = nanoseconds(pause_s, ("tiers", k, "retries", "backoff_s"))

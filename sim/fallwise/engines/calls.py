@@ -3,36 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import ceil
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from fallwise.engines.units import UNLIMITED, nanoseconds
+from fallwise.policies.guards import FULL_BUDGET, MINUTE_NS, REASONS, RETRY_COST
 from fallwise.scenario import Tier
-from fallwise.tables import (
-    ERRORED,
-    RATE_LIMITED,
-    TURNED_AWAY,
-    WAITED_OUT,
-    WORKED_OUT,
-    Bools,
-    Int64s,
-)
+from fallwise.tables import Bools, Int64s
 
 __all__ = ["FULL_BUDGET", "MINUTE_NS", "RETRY_COST", "Calls", "calls_of", "no_calls"]
-
-RETRY_COST: Final = 1_000_000
-"""Millionths of a retry."""
-FULL_BUDGET: Final = 10 * RETRY_COST
-MINUTE_NS: Final = 60_000_000_000
-
-REASONS: Final = {
-    "error": (ERRORED,),
-    "rate_limited": (RATE_LIMITED,),
-    "timeout": (WAITED_OUT, WORKED_OUT),
-    "shed": (TURNED_AWAY,),
-}
 
 
 class Calls(NamedTuple):
@@ -116,7 +96,7 @@ def calls_of(tiers: Sequence[Tier]) -> Calls | None:
                 found.budget[k] = round(tier.retries.budget * RETRY_COST)
         if tier.breaker is not None:
             found.window[k], found.probes[k] = tier.breaker.window_calls, tier.breaker.probes
-            found.worst[k] = max(1, ceil(tier.breaker.failure_share * tier.breaker.window_calls))
+            found.worst[k] = tier.breaker.worst_calls
             found.open_ns[k] = nanoseconds(tier.breaker.open_s) or 0
         if tier.hedge is not None:
             found.hedge_ns[k], found.width[k] = nanoseconds(tier.hedge.after_s) or 0, 2

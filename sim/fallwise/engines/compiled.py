@@ -14,6 +14,7 @@ from fallwise.engines import loop, lru, state, sweep
 from fallwise.engines.layout import ENTERED, Rows, Visits
 from fallwise.engines.plan import Plan
 from fallwise.engines.tiers import following_of, tiers_of
+from fallwise.engines.units import END_OF_TIME
 from fallwise.errors import Problem, TableError
 from fallwise.tables import Bools, Decisions, Int64s, OutcomeTable, RequestTable
 
@@ -110,7 +111,7 @@ class _Pass:
     def _order(self, rows: Rows, out: Visits, k: int, final: bool, order: Int64s) -> Int64s:
         """Return the rows that enter tier k now, in their order."""
         n = len(rows.arrival_ns)
-        until = sweep.END_OF_TIME if final else int(rows.arrival_ns[-1])
+        until = END_OF_TIME if final else int(rows.arrival_ns[-1])
         count = sweep.due(out, n, k, until, order)
         if count >= 0:
             return order[:count]

@@ -9,7 +9,7 @@ import numpy as np
 from fallwise.draw.failures import up_and_down
 from fallwise.scenario import Scenario
 from fallwise.scenario.laws import Batching
-from fallwise.tables import Int64s
+from fallwise.tables import NEVER_NS, Int64s
 
 __all__ = [
     "DOWN",
@@ -28,7 +28,7 @@ __all__ = [
     "fleet_of",
 ]
 
-NEVER: Final = 1 << 62
+NEVER: Final = NEVER_NS
 
 # What a replica is.
 OFF: Final = 0

@@ -102,8 +102,9 @@ def kept(entry: Callable[[int], Callable[..., int]]) -> Callable[..., int]:
 
 @cache
 def stamp() -> int:
-    """Return 60 bits that say what stands in engines/*.py and tables/*.py."""
-    here = Path(__file__).parent
-    files = [*sorted(here.glob("*.py")), *sorted((here.parent / "tables").glob("*.py"))]
+    """Return 60 bits that say what stands in engines/*.py, policies/*.py and tables/*.py."""
+    package = Path(__file__).parents[1]
+    folders = ("engines", "policies", "tables")
+    files = [file for folder in folders for file in sorted((package / folder).glob("*.py"))]
     text = b"\0".join(part for file in files for part in (file.name.encode(), file.read_bytes()))
     return int(hashlib.sha256(text).hexdigest()[:15], 16)

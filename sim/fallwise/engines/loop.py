@@ -51,6 +51,7 @@ from fallwise.engines.rounds import begin_steps, end_steps
 from fallwise.engines.scaling import change_replicas, leave_seat, sit
 from fallwise.engines.servers import call, change, rent
 from fallwise.engines.state import ROWS, TIERS
+from fallwise.engines.units import END_OF_TIME
 from fallwise.engines.visits import answered, visit_by_calls
 from fallwise.tables import (
     ABANDONED,
@@ -78,7 +79,6 @@ TOO_LATE: Final = 2
 
 EVENTS_AT_ONCE: Final = 128
 """No event makes as many new ones, on its way through 16 full tiers."""
-END_OF_TIME: Final = (1 << 63) - 1
 NOTHING: Final = -1
 
 

@@ -15,7 +15,6 @@ from simpy import Environment
 from fallwise.engines.batches import Batches, places_of
 from fallwise.engines.blank import blank
 from fallwise.engines.due import Due
-from fallwise.engines.ends import STATUS_AFTER
 from fallwise.engines.places import Place
 from fallwise.engines.plan import (
     CACHE,
@@ -32,6 +31,7 @@ from fallwise.engines.plan import (
     Plan,
 )
 from fallwise.engines.reference_calls import callers
+from fallwise.policies import tiers_there
 from fallwise.tables import (
     ABANDONED,
     ACCEPTED,
@@ -42,6 +42,7 @@ from fallwise.tables import (
     NOT_VISITED,
     REFUSED,
     REJECTED,
+    STATUS_AFTER,
     TURNED_AWAY,
     WAITED_OUT,
     WORKED_OUT,
@@ -103,6 +104,7 @@ class _Cascade:
             ENTER: self.on_enter,
             ARRIVE: self.on_arrive,
         }
+        self.fallback = [False] * tiers if plan.fallback is None else plan.fallback.tolist()
         self.call = None if plan.calls is None else callers(self, plan.calls)
         self.several = [False] * tiers if plan.calls is None else plan.calls.several.tolist()
         self.expect(0)
@@ -202,14 +204,7 @@ class _Cascade:
 
     def there(self, k: int, *, failed: bool) -> list[int]:
         """Return the tiers from k on that there are (rule 15); failed: a visit to k - 1 did."""
-        fallback, tiers = self.plan.fallback, []
-        for tier in range(k, len(self.plan.role)):
-            if fallback is None or not fallback[tier]:
-                failed = False
-                tiers.append(tier)
-            elif failed:
-                tiers.append(tier)
-        return tiers
+        return tiers_there(self.fallback, k, failed=failed)
 
     def go(self, i: int, k: int, after_ns: int = 0) -> None:
         for tier in self.side_by_side(k):

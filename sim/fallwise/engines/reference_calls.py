@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from fallwise.engines.calls import FULL_BUDGET, MINUTE_NS, RETRY_COST, Calls
+from fallwise.engines.calls import Calls
 from fallwise.engines.places import Place
 from fallwise.engines.plan import CALL, DONE, ENTER, GAVE_UP, HEDGE, RETRY, TIMEOUT, UNLIMITED, Plan
+from fallwise.policies.guards import Budget, Circuit, Limit
 from fallwise.tables import (
     ABANDONED,
     CUT_SHORT,
@@ -65,62 +66,6 @@ class _Visit:
     on: dict[int, tuple[int, bool]] = field(default_factory=dict)
 
 
-class _Breaker:
-    """Rule 13, of one tier."""
-
-    def __init__(self, window: int, worst: int, open_ns: int, probes: int):
-        self.window, self.worst, self.open_ns, self.probes = window, worst, open_ns, probes
-        self.open_until: int | None = None
-        self.let_through = self.good = 0
-        self.bad_ends: deque[bool] = deque(maxlen=window)
-
-    def lets_through(self, now: int) -> bool:
-        if self.open_until is None:
-            return True
-        if now < self.open_until or self.let_through >= self.probes:
-            return False
-        self.let_through += 1
-        return True
-
-    def tell(self, now: int, bad: bool) -> None:
-        if self.open_until is None:
-            self.bad_ends.append(bad)
-            if len(self.bad_ends) == self.window and sum(self.bad_ends) >= self.worst:
-                self.open(now)
-        elif now < self.open_until:
-            return
-        elif bad:
-            self.open(now)
-        else:
-            self.good += 1
-            if self.good >= self.probes:
-                self.open_until = None
-
-    def open(self, now: int) -> None:
-        self.open_until = now + self.open_ns
-        self.let_through = self.good = 0
-        self.bad_ends.clear()
-
-
-class _Limits:
-    """Rule 12, of one tier."""
-
-    def __init__(self, requests_per_minute: int, tokens_per_minute: int, burst_ns: int):
-        self.per_minute = requests_per_minute, tokens_per_minute
-        self.burst_ns = burst_ns
-        self.due_ns = [0, 0]
-
-    def retry_after(self, now: int, tokens: int) -> int:
-        """Return 0 and charge the limits, or how long until they would allow it."""
-        limited = [which for which in (0, 1) if self.per_minute[which] < UNLIMITED]
-        wait = max([0] + [self.due_ns[which] - now - self.burst_ns for which in limited])
-        if wait == 0:
-            for which in limited:
-                cost_ns = (1, tokens)[which] * MINUTE_NS // self.per_minute[which]
-                self.due_ns[which] = max(self.due_ns[which], now) + cost_ns
-        return wait
-
-
 class _Callers:
     """The tiers whose visits are several calls, and a method for each kind of event."""
 
@@ -134,9 +79,13 @@ class _Callers:
 
         breakers = numbers("window", "worst", "open_ns", "probes")
         limits = numbers("requests_per_minute", "tokens_per_minute", "burst_ns")
-        self.breakers = [_Breaker(*terms) if terms[0] else None for terms in breakers]
-        self.limits = [_Limits(*terms) for terms in limits]
-        self.budget = [FULL_BUDGET for _ in tiers]
+        self.breakers = [Circuit(*terms) if terms[0] else None for terms in breakers]
+        self.limits = [
+            [Limit(limit, burst_ns) if limit < UNLIMITED else None for limit in both]
+            for *both, burst_ns in limits
+        ]
+        shares = calls.budget.tolist()
+        self.budget = [Budget(share if share < UNLIMITED else None) for share in shares]
 
     def handle(self, kind: int, i: int, k: int, call: int) -> None:
         if kind == ENTER:
@@ -161,8 +110,7 @@ class _Callers:
         cascade.due(TIMEOUT, i, k, cascade.plan.timeout_ns[k])
         if cascade.requests.patience_ns is not None:
             cascade.due(GAVE_UP, i, k, cascade.requests.patience_ns[i, k])
-        if self.calls.budget[k] < UNLIMITED:
-            self.budget[k] = min(FULL_BUDGET, self.budget[k] + int(self.calls.budget[k]))
+        self.budget[k].grow()
         self.visits[i, k] = _Visit()
         self.begin(i, k)
 
@@ -301,7 +249,7 @@ class _Callers:
         self.tell(k, bad=True)
         following = self.visits[i, k].attempt + 1
         to_retry = bool(self.calls.retry_on[k] >> reason & 1)
-        if to_retry and following < self.calls.attempts[k] and self.may_retry(k):
+        if to_retry and following < self.calls.attempts[k] and self.budget[k].take():
             pause, column = self.cascade.requests.pause_ns, self.column(k, 2 * following - 2)
             pause_ns = 0 if pause is None else int(pause[i, column])
             self.visits[i, k].since = self.cascade.now
@@ -322,21 +270,17 @@ class _Callers:
     def tell(self, k: int, *, bad: bool) -> None:
         breaker = self.breakers[k]
         if breaker is not None:
-            breaker.tell(self.cascade.now, bad)
+            breaker.tell(self.cascade.now, bad=bad)
 
     def retry_after(self, i: int, k: int) -> int:
-        requests = self.cascade.requests
+        """Return 0 and charge the limits, or how long until they would allow a call."""
+        requests, now = self.cascade.requests, self.cascade.now
         tokens = int(requests.prompt_tokens[i]) + int(requests.output_tokens[i, k])
-        return self.limits[k].retry_after(self.cascade.now, tokens)
-
-    def may_retry(self, k: int) -> bool:
-        """Return True where the budget has a whole retry left, and take it."""
-        if self.calls.budget[k] == UNLIMITED:
-            return True
-        if self.budget[k] < RETRY_COST:
-            return False
-        self.budget[k] -= RETRY_COST
-        return True
+        wait = max(limit.wait_ns(now) if limit else 0 for limit in self.limits[k])
+        for limit, amount in zip(self.limits[k], (1, tokens), strict=True):
+            if limit and wait == 0:
+                limit.charge(now, amount)
+        return wait
 
     def count_since(self, name: str, i: int, k: int) -> None:
         self.count(name, i, k, self.cascade.now - self.visits[i, k].since)

@@ -30,6 +30,7 @@ from fallwise.engines.layout import (
     route,
 )
 from fallwise.engines.plan import CACHE, UNLIMITED, Plan
+from fallwise.engines.units import END_OF_TIME
 from fallwise.tables import (
     ABANDONED,
     ACCEPTED,
@@ -41,13 +42,12 @@ from fallwise.tables import (
     WORKED_OUT,
 )
 
-__all__ = ["END_OF_TIME", "TOO_LATE", "admit", "due", "is_exact", "serve"]
+__all__ = ["TOO_LATE", "admit", "due", "is_exact", "serve"]
 
 DUE: Final = 127
 """Visit that is to come."""
 TOO_LATE: Final = -2
 """A time does not fit into int64."""
-END_OF_TIME: Final = (1 << 63) - 1
 
 
 def is_exact(plan: Plan) -> bool:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from fallwise.engines.calls import Calls, no_calls
 from fallwise.engines.fleet import Fleet
 from fallwise.engines.plan import Plan
+from fallwise.policies import tiers_there
 from fallwise.tables import Int64s
 
 __all__ = ["NONE_LEFT", "NONE_LOCAL", "TIER", "Records", "following_of", "numbers", "tiers_of"]
@@ -128,12 +129,9 @@ def following_of(plan: Plan) -> Int64s:
 
 
 def _following(plan: Plan, k: int, stays: bool, failed: bool) -> int:
-    fallback = np.zeros(len(plan.role), np.bool_) if plan.fallback is None else plan.fallback
-    there = ~fallback
-    if failed:  # The fallbacks that follow directly are there, too.
-        there[k : k + int(np.argmin(np.append(fallback[k:], False)))] = True
-    ahead = np.flatnonzero(there[k:])
-    mine = np.flatnonzero((there & plan.local)[k:]) if stays else ahead
-    if len(mine):
-        return k + int(mine[0])
-    return NONE_LOCAL if len(ahead) else NONE_LEFT
+    fallback = [False] * len(plan.role) if plan.fallback is None else plan.fallback.tolist()
+    there = tiers_there(fallback, k, failed=failed)
+    mine = [tier for tier in there if plan.local[tier] or not stays]
+    if mine:
+        return mine[0]
+    return NONE_LOCAL if there else NONE_LEFT

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["UNLIMITED", "nanoseconds"]
+from fallwise.tables import NEVER_NS
 
-UNLIMITED: Final = 1 << 62
+__all__ = ["END_OF_TIME", "UNLIMITED", "nanoseconds"]
+
+UNLIMITED: Final = NEVER_NS
 """No limit, no timeout, no end of patience."""
+
+
+END_OF_TIME: Final = (1 << 63) - 1
+"""Where int64 ends."""
 
 
 def nanoseconds(value_s: float | None) -> int | None:

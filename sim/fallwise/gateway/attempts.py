@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Final
 
 from fallwise.gateway.desk import Desk, Visit, Work
-from fallwise.gateway.guards import Budget, Circuit, Limit
 from fallwise.gateway.question import Answer, CallFailed, now_ns
+from fallwise.policies.guards import REASONS, RETRY_COST, Budget, Circuit, Limit
 from fallwise.scenario import Tier
 from fallwise.tables import (
     ABANDONED,
@@ -25,13 +24,6 @@ from fallwise.tables import (
 
 __all__ = ["Attempts", "pause_s"]
 
-REASONS: Final = {
-    "error": (ERRORED,),
-    "rate_limited": (RATE_LIMITED,),
-    "timeout": (WAITED_OUT, WORKED_OUT),
-    "shed": (TURNED_AWAY,),
-}
-
 
 def pause_s(tier: Tier, row: int, attempt: int) -> float:
     """Return how long to wait after an attempt, counted from 0.
@@ -42,7 +34,7 @@ def pause_s(tier: Tier, row: int, attempt: int) -> float:
     assert tier.retries is not None
     hashed = sha256(f"{row}:{tier.name}:{attempt}".encode()).digest()
     share = int.from_bytes(hashed[:8], "big") / 2**64
-    return tier.retries.longest_pause_s(attempt) * (1 - tier.retries.jitter * (1 - share))
+    return float(tier.retries.pause_s(attempt, share))
 
 
 @dataclass
@@ -70,10 +62,14 @@ class Attempts(Desk):
     def __init__(self, k: int, tier: Tier):
         super().__init__(k, tier)
         self.tier = tier
-        self.budget = Budget(tier.retries)
-        self.circuit = None if tier.breaker is None else Circuit(tier.breaker)
+        share = tier.retries.budget if tier.retries else None
+        self.budget = Budget(None if share is None else round(share * RETRY_COST))
+        breaker = tier.breaker
+        self.circuit = breaker and Circuit(
+            breaker.window_calls, breaker.worst_calls, round(breaker.open_s * 1e9), breaker.probes
+        )
         self.requests, self.tokens = (
-            None if limit is None else Limit(limit, tier.burst_s)
+            None if limit is None else Limit(limit, round(tier.burst_s * 1e9))
             for limit in (tier.requests_per_minute, tier.tokens_per_minute)
         )
         reasons = tier.retries.on if tier.retries else ()

@@ -5,45 +5,25 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass, field, replace
-from typing import Final
 
 from fallwise.gateway.attempts import Attempts
 from fallwise.gateway.cache import Cache, CacheDown, Entry
 from fallwise.gateway.desk import Desk, Visit
 from fallwise.gateway.question import Answer, Answerer, CallFailed, Question, now_ns
-from fallwise.policies import accepts, agrees, passes, starts_at
+from fallwise.policies import accepts, agrees, passes, starts_at, tiers_there
 from fallwise.scenario import Scenario, Tier
 from fallwise.tables import (
-    ABANDONED,
     ACCEPTED,
     ANSWERED,
-    CUT_SHORT,
     DECLINED,
-    ERRORED,
-    FAILED,
     MISSED,
-    RATE_LIMITED,
     REFUSED,
     REJECTED,
-    SHED,
-    TIMED_OUT,
-    TURNED_AWAY,
-    WAITED_OUT,
-    WORKED_OUT,
+    STATUS_AFTER,
 )
 
 __all__ = ["Cascade", "Outcome", "Tiers", "price_usd"]
 
-STATUS_AFTER: Final = {
-    DECLINED: REJECTED,
-    WAITED_OUT: TIMED_OUT,
-    WORKED_OUT: TIMED_OUT,
-    ABANDONED: TIMED_OUT,
-    TURNED_AWAY: SHED,
-    ERRORED: FAILED,
-    RATE_LIMITED: FAILED,
-    CUT_SHORT: FAILED,
-}
 log = logging.getLogger("fallwise.gateway")
 
 
@@ -164,14 +144,7 @@ class Cascade:
         return self.scenario.tiers[k].local or not question.local
 
     def _there(self, k: int, *, failed: bool) -> list[int]:
-        """Return the tiers from k on that there are (rule 15); failed: a visit to k - 1 did."""
-        tiers = []
-        for tier in range(k, len(self.scenario.tiers)):
-            fallback = self.scenario.tiers[tier].fallback
-            failed = failed and fallback
-            if failed or not fallback:
-                tiers.append(tier)
-        return tiers
+        return tiers_there([tier.fallback for tier in self.scenario.tiers], k, failed=failed)
 
     def _next(self, question: Question, k: int, *, failed: bool = False) -> int | None:
         """Return the first tier at or after k that the request may visit."""

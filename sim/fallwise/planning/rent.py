@@ -17,13 +17,14 @@ import numpy as np
 from fallwise.analysis.baselines import alone
 from fallwise.analysis.money import rent_usd_per_s, unit_usd_per_s
 from fallwise.analysis.predict import Prediction, predict
+from fallwise.analysis.tally import work_ns
 from fallwise.engines import plan, simulate
 from fallwise.engines.engine import Engine
 from fallwise.planning.halves import Half
 from fallwise.planning.load import scaled
 from fallwise.policies import decide
 from fallwise.scenario import Scenario
-from fallwise.tables import NOT_VISITED, Decisions, Floats, RequestTable
+from fallwise.tables import Decisions, Floats, RequestTable
 
 __all__ = ["Follows", "Rents", "flat", "follows", "rent_usd", "rented_for", "rents_of"]
 
@@ -149,7 +150,7 @@ def _rented(run: Prediction, k: int) -> tuple[float, float]:
     outcomes = run.outcomes
     assert outcomes.rented_ns is not None
     seconds = float(outcomes.arrival_ns[-1])
-    work = run.requests.service_ns[:, k] @ (outcomes.visit[:, k] != NOT_VISITED)
+    work = work_ns(run.requests, outcomes, k).sum()
     return float(work) / seconds, float(outcomes.rented_ns[:, k].sum()) / seconds
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from math import ceil
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -38,10 +39,15 @@ class Retries(Model):
     """At most this share of the visits is tried again in the long run (and ten at once), so that
     retries cannot multiply the load; by default there is no such limit."""
 
-    def longest_pause_s(self, attempt: int) -> float:
-        """Return the longest pause after an attempt, counted from 0."""
-        pause_s = self.backoff_s * self.factor**attempt
-        return pause_s if self.max_backoff_s is None else min(pause_s, self.max_backoff_s)
+    def pause_s(self, attempt: int, share: Any = 1.0) -> Any:
+        """Return the pause after an attempt, counted from 0, with this share of its jitter.
+
+        share is a number in [0, 1] or an array of them; 1 is the longest pause.
+        """
+        longest_s = self.backoff_s * self.factor**attempt
+        if self.max_backoff_s is not None:
+            longest_s = min(longest_s, self.max_backoff_s)
+        return longest_s * (1 - self.jitter * (1 - share))
 
 
 class Outage(Model):
@@ -74,6 +80,11 @@ class Breaker(Model):
     """How long nobody is let through."""
     probes: Annotated[int, Field(ge=1)] = 1
     """Attempts that are let through then, and must all succeed for it to close."""
+
+    @property
+    def worst_calls(self) -> int:
+        """Return how many of the last window_calls attempts must have failed."""
+        return max(1, ceil(self.failure_share * self.window_calls))
 
 
 class Hedge(Model):

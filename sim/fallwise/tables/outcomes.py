@@ -36,6 +36,7 @@ __all__ = [
     "REJECTED",
     "SHED",
     "STATUSES",
+    "STATUS_AFTER",
     "TIMED_OUT",
     "TURNED_AWAY",
     "VISITS",
@@ -88,6 +89,18 @@ VISITS: Final = (
     "rate_limited",
     "cut_short",
 )
+
+STATUS_AFTER: Final = {
+    DECLINED: REJECTED,
+    WAITED_OUT: TIMED_OUT,
+    WORKED_OUT: TIMED_OUT,
+    ABANDONED: TIMED_OUT,
+    TURNED_AWAY: SHED,
+    ERRORED: FAILED,
+    RATE_LIMITED: FAILED,
+    CUT_SHORT: FAILED,
+}
+"""How a request ends whose last visit ended so (rule 8 of docs/engine.md)."""
 
 CALL_COUNTS: Final = ("attempts", "errors", "rate_limited", "hedges", "cut_off", "outrun")
 """The columns that count what happened to the calls of a visit."""

@@ -1,27 +1,33 @@
-"""What stands before a call: docs/engine.md, rules 12 to 14, on a real clock. One tier's each."""
+"""What stands before a call: docs/engine.md, rules 12 to 14, each of one tier."""
 
 from __future__ import annotations
 
 from collections import deque
-from math import ceil
 from typing import Final
 
-from fallwise.scenario.calls import Breaker, Retries
+from fallwise.tables import ERRORED, RATE_LIMITED, TURNED_AWAY, WAITED_OUT, WORKED_OUT
 
-__all__ = ["Budget", "Circuit", "Limit"]
+__all__ = ["FULL_BUDGET", "MINUTE_NS", "REASONS", "RETRY_COST", "Budget", "Circuit", "Limit"]
 
 RETRY_COST: Final = 1_000_000
 """Millionths of a retry."""
 FULL_BUDGET: Final = 10 * RETRY_COST
 MINUTE_NS: Final = 60_000_000_000
 
+REASONS: Final = {
+    "error": (ERRORED,),
+    "rate_limited": (RATE_LIMITED,),
+    "timeout": (WAITED_OUT, WORKED_OUT),
+    "shed": (TURNED_AWAY,),
+}
+"""How attempts end that are tried again for a reason."""
+
 
 class Budget:
-    """How many retries are left."""
+    """How many retries are left; share: what a visit adds in millionths, None without a limit."""
 
-    def __init__(self, retries: Retries | None):
-        share = None if retries is None else retries.budget
-        self.share = None if share is None else round(share * RETRY_COST)
+    def __init__(self, share: int | None):
+        self.share = share
         self.left = FULL_BUDGET
 
     def grow(self) -> None:
@@ -41,8 +47,8 @@ class Budget:
 class Limit:
     """A limit a minute, by the generic cell rate algorithm."""
 
-    def __init__(self, per_minute: int, burst_s: float):
-        self.per_minute, self.burst_ns = per_minute, round(burst_s * 1e9)
+    def __init__(self, per_minute: int, burst_ns: int):
+        self.per_minute, self.burst_ns = per_minute, burst_ns
         self.due_ns = 0
 
     def wait_ns(self, now_ns: int) -> int:
@@ -55,20 +61,19 @@ class Limit:
 
 
 class Circuit:
-    """A circuit breaker: opened by too many bad ends, closed by good probes."""
+    """A circuit breaker: opened by `worst` bad ends of `window`, closed by good probes."""
 
-    def __init__(self, terms: Breaker):
-        self.terms = terms
-        self.worst = max(1, ceil(terms.failure_share * terms.window_calls))
+    def __init__(self, window: int, worst: int, open_ns: int, probes: int):
+        self.window, self.worst, self.open_ns, self.probes = window, worst, open_ns, probes
         self.open_until_ns: int | None = None
         self.let_through = self.good = 0
-        self.bad_ends: deque[bool] = deque(maxlen=terms.window_calls)
+        self.bad_ends: deque[bool] = deque(maxlen=window)
 
     def lets_through(self, now_ns: int) -> bool:
         """Return whether an attempt may begin."""
         if self.open_until_ns is None:
             return True
-        if now_ns < self.open_until_ns or self.let_through >= self.terms.probes:
+        if now_ns < self.open_until_ns or self.let_through >= self.probes:
             return False
         self.let_through += 1
         return True
@@ -77,7 +82,7 @@ class Circuit:
         """Take in how an attempt ended."""
         if self.open_until_ns is None:
             self.bad_ends.append(bad)
-            full = len(self.bad_ends) == self.terms.window_calls
+            full = len(self.bad_ends) == self.window
             if full and sum(self.bad_ends) >= self.worst:
                 self._open(now_ns)
         elif now_ns < self.open_until_ns:
@@ -86,10 +91,10 @@ class Circuit:
             self._open(now_ns)
         else:
             self.good += 1
-            if self.good >= self.terms.probes:
+            if self.good >= self.probes:
                 self.open_until_ns = None
 
     def _open(self, now_ns: int) -> None:
-        self.open_until_ns = now_ns + round(self.terms.open_s * 1e9)
+        self.open_until_ns = now_ns + self.open_ns
         self.let_through = self.good = 0
         self.bad_ends.clear()
