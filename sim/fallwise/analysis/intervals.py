@@ -17,6 +17,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import ArrayLike
 
+from fallwise.analysis.ranked import Ranked
 from fallwise.tables import Floats, Int64s
 
 __all__ = [
@@ -180,11 +181,11 @@ def pooled_quantile(
     batches: int = BATCHES,
     level: float = LEVEL,
     *,
-    ascending: Floats | None = None,
+    ranked: Ranked | None = None,
 ) -> Estimate:
     """Return the q-quantile of the values of all runs, each in its order.
 
-    ascending: all of them sorted, where that has been done already.
+    ranked: all of them, where other quantiles have been asked for already.
 
     The noise of the share of values above it comes from batch means, and is read as ranks. Unlike
     the quantiles of single batches or runs, that has no bias where few values lie beyond.
@@ -194,10 +195,10 @@ def pooled_quantile(
     there = [run for run in runs if len(run)]
     if not there:
         return NOTHING
-    if ascending is None:
-        ascending = np.sort(np.concatenate(there))
-    value = _between(ascending, q)
-    low, high = _bounds(ascending, q, _above(there, value, batches), level)
+    if ranked is None:
+        ranked = Ranked(np.concatenate(there))
+    value = _between(ranked, q)
+    low, high = _bounds(ranked, q, _above(there, value, batches), level)
     return Estimate(value, min(low, value), max(high, value))  # NaN, being first, stays
 
 
@@ -311,14 +312,14 @@ def _above(runs: Sequence[Floats], value: float, batches: int) -> Floats:
     return shares
 
 
-def _between(ascending: Floats, q: float) -> float:
+def _between(ascending: Floats | Ranked, q: float) -> float:
     """Return what np.quantile does, which would sort once more."""
     at = q * (len(ascending) - 1)
     low, high = ascending[int(at)], ascending[math.ceil(at)]
     return float(low + (high - low) * (at % 1))
 
 
-def _bounds(ascending: Floats, q: float, above: Floats, level: float) -> tuple[float, float]:
+def _bounds(ascending: Ranked, q: float, above: Floats, level: float) -> tuple[float, float]:
     """Return the bounds of the q-quantile, from the batches' shares above it.
 
     Values above a high quantile come in few, unequal bursts. So the noise of their share is itself

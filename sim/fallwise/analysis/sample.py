@@ -22,6 +22,7 @@ from fallwise.analysis.intervals import (
 )
 from fallwise.analysis.money import unit_usd_per_s, units_mean
 from fallwise.analysis.predict import Prediction
+from fallwise.analysis.ranked import Ranked
 from fallwise.analysis.tally import Tally, add, exact_sum, in_units, rows, tally
 from fallwise.scenario import Scenario
 from fallwise.tables import LONGEST_NS, NOT_VISITED, Floats, Int16s, Int64s, OutcomeTable, seconds
@@ -216,11 +217,10 @@ class _Measured:
         if name not in self._found:
             asked = [0.99] if name.startswith("wait") else QUANTILES.values()
             values = [x for x in self._values(name) if len(x)]
-            ascending = np.concatenate([np.zeros(0), *values])
-            ascending.sort()
+            ranked = Ranked(np.concatenate([np.zeros(0), *values]))
             self._found[name] = {
-                q: pooled_quantile(values, q, ascending=ascending).dict()
-                if enough(len(ascending), q)
+                q: pooled_quantile(values, q, ranked=ranked).dict()
+                if enough(len(ranked), q)
                 else None
                 for q in asked
             }
