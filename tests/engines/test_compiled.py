@@ -50,6 +50,16 @@ def test_more_servers_in_use_and_more_waiting_than_there_is_room_to_begin_with(w
     assert out.wait_s[:, 1].max() > 100  # A queue far longer than the ring was.
 
 
+@pytest.mark.parametrize("servers", [1, 2, sweep.FEW, sweep.FEW + 1, 4 * sweep.FEW, UNLIMITED])
+@pytest.mark.parametrize("work_ns", [1e6, 1e12])  # They go on nearly in order, or in none.
+def test_few_servers_and_many_are_kept_in_different_ways(servers: int, work_ns: float) -> None:
+    plan = places(2, servers=[servers, 3], timeout_ns=[int(3 * work_ns), UNLIMITED], cancel=False)
+    given = world(plan, 4000, gap_ns=work_ns / min(servers, 1000), work_ns=work_ns)
+    out = compiled.simulate(*given, way="pass")
+    assert out.equals(reference.simulate(*given))
+    assert servers == UNLIMITED or (out.wait_s[:, 0] > 0).any()
+
+
 @pytest.mark.parametrize("capacity", [1, 63, 64, 65, 1000, 10**9])
 def test_a_cache_of_any_capacity_is_the_one_of_the_reference(capacity: int) -> None:
     plan = places(2, capacity=capacity, ttl_ns=700_000_000, servers=9, fills=[False, True])

@@ -90,7 +90,7 @@ class _Pass:
     def __init__(self, plan: Plan):
         self.tiers, self.ways_on = tiers_of(plan), following_of(plan)
         self.held = np.zeros(len(plan.role), np.int64)
-        self.free_ns = [np.empty(64, np.int64) for _ in plan.role]
+        self.free_ns = [np.full(sweep.FEW, -1) for _ in plan.role]
         self.admitted = 0
 
     def advance(self, rows: Rows, out: Visits, *, final: bool) -> None:

@@ -42,10 +42,14 @@ from fallwise.tables import (
     WORKED_OUT,
 )
 
-__all__ = ["TOO_LATE", "admit", "due", "is_exact", "serve"]
+__all__ = ["FEW", "TOO_LATE", "admit", "due", "is_exact", "serve"]
 
 DUE: Final = 127
 """Visit that is to come."""
+FEW: Final = 64
+"""Servers that are sooner put in order than kept as a heap."""
+MOVES: Final = 4
+"""So many places a row, and times are put in order by insertion; who goes on is nearly in order."""
 TOO_LATE: Final = -2
 """A time does not fit into int64."""
 
@@ -93,19 +97,24 @@ def _due_entry(source):
     def due(out, n, k, until, order):
         """Write the rows that enter tier k until then into order; return how many they are.
 
-        Below 0 where their times do not ascend: -1 - how many.
+        Below 0 where their times are too far from ascending to be put so here: -1 - how many; the
+        rows of one time are in order even then.
         """
         if source < 0:  # Never; see jit.py.
             return -1
-        count, last, ascend = 0, np.int64(0), True
-        for i in range(n):  # No branches: which rows go on cannot be foretold.
+        count, last, moves = 0, np.int64(0), MOVES * n
+        for i in range(n):
             enter = out.times[ENTERED, k * n + i]
             enters = (out.visit[k * n + i] == DUE) & (enter <= until)
-            order[count] = i
+            at = count
+            if enters & (enter < last):
+                while at > 0 and moves > 0 and out.times[ENTERED, k * n + order[at - 1]] > enter:
+                    order[at] = order[at - 1]
+                    at, moves = at - 1, moves - 1
+            order[at] = i
             count += enters
-            ascend &= (enter >= last) | (not enters)
-            last = enter if enters else last
-        return count if ascend else -1 - count
+            last = max(last, enter if enters else last)
+        return count if moves > 0 else -1 - count
 
     return due
 
@@ -114,8 +123,9 @@ def _serve_entry(source):
     def serve(tiers, ways_on, rows, out, order, begin, k, free_ns, held):
         """Let rows order[begin:] visit tier k; return how many of order were done, or TOO_LATE.
 
-        free_ns is a heap of the times when the servers in use are free next, held[k] how many
-        those are. When it is full before all servers are in use, `serve` returns early: double it.
+        free_ns has the times when servers are free next: of up to FEW all, ascending. Of more it is
+        a heap of those in use, held[k] how many they are; when it is full before all servers are in
+        use, `serve` returns early: double it.
         """
         if source < 0:  # Never; see jit.py.
             return -1
@@ -145,12 +155,14 @@ def _serve(tier, ways_on, rows, out, order, begin, k, free_ns, held):
     n, servers, times = len(rows.arrival_ns), tier.servers, out.times
     limit, cancel, gives_up = tier.timeout_ns, tier.cancel, tier.give_up != 0
     patient = len(rows.patience_ns) == 0
-    in_use = held[k]
+    in_use, few = held[k], servers <= FEW
     for j in range(begin, len(order)):
         i = order[j]
         v = k * n + i
         enter = start = times[ENTERED, v]
-        if servers < UNLIMITED and (in_use == 0 or free_ns[0] > enter):
+        if few:
+            start = max(enter, free_ns[0])
+        elif servers < UNLIMITED and (in_use == 0 or free_ns[0] > enter):
             if in_use == servers:
                 start = free_ns[0]
             elif in_use == len(free_ns):
@@ -175,7 +187,9 @@ def _serve(tier, ways_on, rows, out, order, begin, k, free_ns, held):
                 if cancel:
                     free = deadline
             times[STARTED, v], times[FINISHED, v], times[BUSY, v] = start, finish, free - start
-            if servers < UNLIMITED:
+            if few:
+                _put(free_ns, servers, free)
+            elif servers < UNLIMITED:
                 in_use = _occupy(free_ns, in_use, enter, servers, free)
         if done < 0 or judged < 0:
             return TOO_LATE
@@ -189,6 +203,15 @@ def _serve(tier, ways_on, rows, out, order, begin, k, free_ns, held):
             _make_due(out, n, i, to, judged)
     held[k] = in_use
     return len(order)
+
+
+@pasted
+def _put(free_ns, servers, free):
+    """Hold the first of few servers until `free`: no branch, so none is foretold wrongly."""
+    last = free_ns[servers - 1]
+    for j in range(servers - 1):
+        free_ns[j] = min(max(free_ns[j], free), free_ns[j + 1])
+    free_ns[servers - 1] = max(last, free)
 
 
 @part
