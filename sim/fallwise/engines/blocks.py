@@ -11,7 +11,7 @@ import numpy as np
 from fallwise.engines.compiled import Run, Way, run
 from fallwise.engines.layout import OPEN, STATUS, Rows, Visits
 from fallwise.engines.plan import Plan
-from fallwise.tables import ANSWERED, Bools, Decisions, Float32s, Int64s, OutcomeTable, RequestTable
+from fallwise.tables import Bools, Decisions, Float32s, Int64s, OutcomeTable, RequestTable
 
 __all__ = ["Settled", "simulate_blocks"]
 
@@ -107,17 +107,23 @@ class _Table:
         ended = self.out.marks[STATUS] >= 0
         outcomes = self.out.table(self.requests, self.rents)
         if ended.all():
-            yield Settled(self.requests, self.decisions, outcomes, self._grade(outcomes))
+            grade = self._grade(outcomes, self.grades)
+            yield Settled(self.requests, self.decisions, outcomes, grade)
         elif ended.any():
             outcomes = outcomes.take(ended)
             decisions = _taken(self.decisions, ended)
-            yield Settled(self.requests.take(ended), decisions, outcomes, self._grade(outcomes))
+            grade = self._grade(outcomes, self.grades.compress(ended, axis=0))
+            yield Settled(self.requests.take(ended), decisions, outcomes, grade)
 
-    def _grade(self, outcomes: OutcomeTable) -> Float32s:
-        answered = np.flatnonzero(outcomes.status == ANSWERED)
-        grades = self._grades_of(outcomes.answer_of[answered])
-        grade = np.zeros(len(outcomes), np.float32)
-        grade[answered] = grades[np.arange(len(answered)), outcomes.answer_tier[answered]]
+    def _grade(self, outcomes: OutcomeTable, own: Float32s) -> Float32s:
+        """Return (n,) what the shipped answers are worth; own (n, K) is of each request's own."""
+        grade, tier = np.zeros(len(outcomes), np.float32), outcomes.answer_tier
+        for k in range(outcomes.tiers):
+            grade += own[:, k] * (tier == k)
+        cached = np.flatnonzero((tier >= 0) & (outcomes.answer_of != outcomes.request))
+        if len(cached):
+            grades = self._grades_of(outcomes.answer_of[cached])
+            grade[cached] = grades[np.arange(len(cached)), tier[cached]]
         return grade
 
     def _grades_of(self, request: Int64s) -> Float32s:
