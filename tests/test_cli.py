@@ -170,4 +170,4 @@ def test_a_long_run_is_summed_up_in_blocks(folder: Path, monkeypatch: pytest.Mon
     assert blocks["quality"]["value"] == pytest.approx(whole["quality"]["value"])
     assert blocks["cost_usd_mean"]["value"] == pytest.approx(whole["cost_usd_mean"]["value"])
     written = {path.name for path in (folder / "results" / "two-tiers-run").iterdir()}
-    assert written == {"summary.json", "README.txt", "report.html"}
+    assert written == {"summary.json", "README.txt", "report.html", "figures"}

@@ -5,33 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from asked import ASKED
 from fallwise.cli.app import app
 from fallwise.errors import FallwiseError
 from typer.testing import CliRunner
-
-SCENARIO = """\
-name: asked
-traffic: {arrivals: {kind: poisson, rate_rps: 2}}
-answers: {source: synthetic}
-tiers:
-  - name: small
-    kind: pool
-    replicas: 2
-    replica_usd_per_hour: 0.5
-    threshold: 0.8
-    timeout_s: 2
-    service: {kind: exponential, mean_s: 0.2}
-    answers: {accuracy: 0.8, auroc: 0.75, loading: 0.6}
-  - name: big
-    kind: api
-    service: {kind: exponential, mean_s: 0.5}
-    answers: {accuracy: 0.9, loading: 0.6}
-    usd_per_request: 0.01
-targets:
-  - {measure: sojourn_s_p95, at_most: 2.5}
-money: {upkeep_usd_per_month: 1000}
-run: {requests: 4000}
-"""
 
 COMMANDS = {
     "breakeven": [],
@@ -43,7 +20,7 @@ COMMANDS = {
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    (tmp_path / "s.yaml").write_text(SCENARIO)
+    (tmp_path / "s.yaml").write_text(ASKED)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -122,7 +99,7 @@ def test_no_plan_ends_with_1() -> None:
 
 
 def test_compare_of_two_scenarios_takes_the_first_as_the_base(folder: Path) -> None:
-    (folder / "t.yaml").write_text(SCENARIO.replace("asked", "other").replace("0.8\n", "0.9\n", 1))
+    (folder / "t.yaml").write_text(ASKED.replace("asked", "other").replace("0.8\n", "0.9\n", 1))
     found = json.loads(asked("compare", "s.yaml", "t.yaml", "--json").stdout)
     assert [one["name"] for one in found["candidates"]] == ["asked", "other"]
     assert (found["differences"][0]["a"], found["differences"][0]["b"]) == ("other", "asked")

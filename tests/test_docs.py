@@ -61,7 +61,7 @@ def test_every_example_runs_and_its_numbers_are_so(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "80")
     # Pictures are looked at elsewhere, and take most of the time.
-    monkeypatch.setattr("fallwise.report.folder.figures", lambda *_: iter(()))
+    monkeypatch.setattr("fallwise.report.figures", lambda *_: iter(()))
     for folder in ("docs", "scenarios"):
         (tmp_path / folder).symlink_to(ROOT / folder)
     for name in re.findall(

@@ -200,6 +200,7 @@ def test_every_axis_has_a_label_with_its_unit(plain: Case, crowded: Case) -> Non
             for label in said:
                 unit = (
                     "requests since",
+                    "tiers, first to last",
                     "(%)",
                     "(US dollars)",
                     "(seconds",

@@ -20,7 +20,12 @@ def summary() -> dict[str, Any]:
 
     curve = [row(1.0, 1.0, 0.95), row(1.25, 1.5, 0.95), row(1.5, 2.5, 0.94)]
     head = {"traffic_factor": 1.25, "breaks_at": 1.5, "breaks": ["p95"], "gives_way": "pool"}
-    about = {"command": "size", "assumptions": [], "pick": {"pool": 3}}
+    about: dict[str, Any] = {
+        "command": "size",
+        "assumptions": [],
+        "pick": {"pool": 3},
+        "grown": None,
+    }
     return about | {"headroom": head | {"curve": curve}}
 
 

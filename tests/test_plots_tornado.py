@@ -42,7 +42,7 @@ def test_a_bar_goes_from_one_end_to_the_other_through_the_base() -> None:
     figure = tornado(summary())
     (ax,) = figure.axes
     ends = sorted(x for bar in bars(ax)[:2] for x in (bar.get_x(), bar.get_x() + bar.get_width()))
-    assert ends == pytest.approx([0.4, 0.5, 0.5, 0.8])
+    assert ends == pytest.approx([400, 500, 500, 800])
     assert "a.price" in title(figure)
     assert ax.get_yticklabels()[1].get_text() == "traffic\n×0.5 to ×2"
 

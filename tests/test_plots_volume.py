@@ -23,6 +23,7 @@ def summary(**changes: Any) -> dict[str, Any]:
         "pays_in": [{"from": 110.0, "to": 120.0}, {"from": 310.0, "to": None}],
         "requests_per_month": {"value": 310.0, "low": 250.0, "high": None},
         "requests_per_month_now": 130.0,
+        "with_wrong_answers": None,
     } | changes
 
 
@@ -44,6 +45,30 @@ def test_the_title_says_where_it_pays_or_that_it_never_does() -> None:
     assert "$160" in said and "$130" in said, "what it is now: 3 units and upkeep, against calls"
     assert "no volume" in title(requests_per_month=None)
     assert "first request" in title(requests_per_month={"value": 0.0, "low": 0.0, "high": 0.0})
+
+
+def test_two_amounts_in_a_title_are_no_formula() -> None:
+    figure = cost_against_volume(summary())
+    titles = [text for part in figure.subfigs for text in part.texts if "$" in text.get_text()]
+    assert titles and titles[0].get_text().count("$") == 2
+    assert not any(text.get_parse_math() for text in titles)
+
+
+def test_wrong_answers_that_are_paid_for_have_a_figure_of_their_own() -> None:
+    staked = {
+        "wrong_answers_usd": {"cascade": 0.2, "frontier_only": 0.5},
+        "requests_per_month": {"value": 20.0, "low": 15.0, "high": 30.0},
+        "pays_in": [{"from": 20.0, "to": None}],
+    }
+    both = dict(plots.answer(summary(with_wrong_answers=staked)))
+    assert list(both) == ["cost-volume", "cost-volume-with-wrong-answers"]
+    lines = both["cost-volume-with-wrong-answers"].axes[0].lines
+    (volume, ours), (_, theirs) = (np.asarray(line.get_data(), float) for line in lines[:2])
+    assert theirs == pytest.approx(1.5 * volume)
+    units = np.maximum(1, np.ceil(volume / 60 - 1e-9))
+    # At a step the curve has both ends.
+    assert (np.abs(ours - 10 - 50 * units - 0.2 * volume) < 51).all()
+    assert np.median(np.abs(ours - 10 - 50 * units - 0.2 * volume)) < 1e-6
 
 
 def test_a_command_has_its_figure() -> None:

@@ -15,7 +15,7 @@ from fallwise.errors import ScenarioError
 from fallwise.report import folder as folder_module
 from fallwise.tables import OutcomeTable, RequestTable
 
-FIGURES = ["latency", "quality-cost", "reliability", "tier-hits"]
+FIGURES = ["flow", "latency", "quality-cost", "reliability", "tier-hits"]
 
 
 def made(**run: Any) -> tuple[Prediction, dict[str, Any]]:
@@ -153,10 +153,10 @@ def test_of_long_tables_the_first_rows_are_written(
     assert "the first 100 of 300 requests" in (folder / "README.txt").read_text()
 
 
-def test_a_run_without_money_or_thresholds_has_fewer_figures() -> None:
+def test_a_run_without_thresholds_has_fewer_figures() -> None:
     prediction = predict(scenario([tier("server")], run={"warmup": 0}), seed=5, n=300)
     names = [name for name, _ in report.figures(summarise(prediction), prediction)]
-    assert names == ["tier-hits", "latency"]
+    assert names == ["quality-cost", "flow", "latency", "tier-hits"]
 
 
 def test_curves_are_of_all_runs_after_their_warmup() -> None:

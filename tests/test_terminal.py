@@ -33,7 +33,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "answers.csv").symlink_to(ROOT / "docs" / "examples" / "answers.csv")
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("COLUMNS", raising=False)
-    monkeypatch.setattr("fallwise.report.folder.figures", lambda *_: iter(()))
+    monkeypatch.setattr("fallwise.report.figures", lambda *_: iter(()))
     return tmp_path
 
 

@@ -20,8 +20,8 @@ if typing.TYPE_CHECKING:
     from fallwise.planning.breakeven import breakeven
     from fallwise.planning.pick import Goal
     from fallwise.planning.tune import tune
-    from fallwise.report.folder import figures
     from fallwise.report.page import page
+    from fallwise.report.pictures import figures
     from fallwise.scenario import Scenario, override, parse, read
 
 __all__ = [
@@ -48,8 +48,8 @@ _HOMES = {
     "planning.breakeven": ("breakeven",),
     "planning.pick": ("Goal",),
     "planning.tune": ("tune",),
-    "report.folder": ("figures",),
     "report.page": ("page",),
+    "report.pictures": ("figures",),
     "scenario": ("Scenario", "override", "parse", "read"),
 }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,11 +40,15 @@ def deliver(
     as_json: bool,
     show: Callable[[Any, Json], None],
     html: str | None = None,
+    drawn: Iterable[tuple[str, Any]] | None = None,
 ) -> None:
-    """Write the summary and a page to a folder, and print it: as JSON, or by show(console, it)."""
+    """Write the summary and a page to a folder, and print it: as JSON, or by show(console, it).
+
+    drawn are the figures, by default those that can be made of the summary.
+    """
     from fallwise import report
 
-    report.write(folder, summary, None, html)
+    report.write(folder, summary, None, html, drawn)
     if as_json:
         print_json(summary)
         return

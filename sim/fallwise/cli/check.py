@@ -300,13 +300,10 @@ def _written(folder: Path, judged: Judged, scenario: Scenario, home: Path) -> No
         judged.measured.save(folder / "measured.parquet")
         shutil.copy(home / "drive0.rows.parquet", folder / "rows.parquet")
         shutil.copytree(home / "locust", folder / "locust")
-        (folder / "figures").mkdir(exist_ok=True)
-        figure = plots.predicted_and_measured(judged.summary, judged.predicted, judged.measured)
-        for suffix in (".png", ".svg"):
-            plots.save(figure, folder / "figures" / f"check{suffix}")
 
     html = report.answer(judged.summary, scenario, judged.predicted, judged.measured)
-    report.write(folder, judged.summary, None, html, fill)
+    figure = plots.predicted_and_measured(judged.summary, judged.predicted, judged.measured)
+    report.write(folder, judged.summary, None, html, [("check", figure)], fill)
 
 
 def _show(summary: dict[str, Any], folder: Path) -> None:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["run", "simulated"]
 
 IN_MEMORY = 5_000_000
-"""Longer runs are summed up block by block; their folder has no tables and no figures."""
+"""Longer runs are summed up block by block; their folder has no tables, and fewer figures."""
 
 Until = Annotated[
     str | None,
@@ -97,12 +97,12 @@ def simulated(
     folder: Path,
     engine: Any,
     relative: float | None = None,
-    studied: dict[str, Any] | None = None,
+    moves: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return the summary of a run, and write it with its tables and figures to the folder.
 
     relative asks for as many runs as it takes to know the cost, the quality and p95 to +- that.
-    studied is what `sensitivity` found of the scenario, for the page.
+    moves is what `sensitivity` found of the scenario; without it every assumption is moved.
     """
     long = scenario.run.requests > IN_MEMORY and scenario.run.replications == 1
     streamed = long and engine == "compiled" and relative is None
@@ -116,10 +116,16 @@ def simulated(
             summary, prediction = summarise_stream(scenario, progress=progress), None
         else:
             summary, prediction = _in_memory(scenario, engine, relative, progress)
+    if moves is None and prediction is not None:
+        from fallwise.planning.movers import moved
+
+        with working("what moves it"):
+            moves = moved(scenario, engine)
     with counted("thresholds") as progress:
-        html = report.page(summary, scenario, prediction, studied=studied, progress=progress)
+        html = report.page(summary, scenario, prediction, moves=moves, progress=progress)
     with working(f"writing {folder}"):
-        report.write(folder, summary, prediction, html)
+        drawn = report.figures(summary, prediction, moves)
+        report.write(folder, summary, prediction, html, drawn)
     return summary
 
 

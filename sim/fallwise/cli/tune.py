@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -142,19 +144,23 @@ def tune(
         with counted("splits") as progress:
             found["repeated"] = splits and repeated(checked, goal, splits, progress=progress, **how)
     found["repeated"] = found["repeated"] or None
-    html = _page(checked, found, engine)
-    deliver(about(checked, "tune", engine) | found, folder, as_json, _show, html)
+    summary = about(checked, "tune", engine) | found
+    html, drawn = _page(checked, summary, engine)
+    deliver(summary, folder, as_json, _show, html, drawn)
     journal.unlink(missing_ok=True)
     if found["pick"] is None or not found["pick"]["met"]:
         raise typer.Exit(1)
 
 
-def _page(scenario: Scenario, found: dict[str, Any], engine: Any) -> str:
-    """Return the page of a run with the setting that was picked."""
-    from fallwise import report
+def _page(
+    scenario: Scenario, found: dict[str, Any], engine: Any
+) -> tuple[str, Iterator[tuple[str, Any]]]:
+    """Return the page of a run with the setting that was picked, and the figures of both."""
+    from fallwise import plots, report
     from fallwise.analysis.predict import predict
     from fallwise.analysis.summary import summarise
     from fallwise.planning.knobs import without
+    from fallwise.planning.movers import moved
     from fallwise.scenario import override
 
     if found["pick"] is not None and found["pick"]["policy"] == "cascade":
@@ -164,7 +170,9 @@ def _page(scenario: Scenario, found: dict[str, Any], engine: Any) -> str:
         scenario = override(scenario, values)
         scenario = without(scenario, found["pick"].get("left_out", ()))
     prediction = predict(scenario, engine=engine)
-    return report.page(summarise(prediction, "tune"), scenario, prediction, found)
+    summary, moves = summarise(prediction, "tune"), moved(scenario, engine)
+    html = report.page(summary, scenario, prediction, found, moves)
+    return html, chain(plots.answer(found), report.figures(summary, prediction, moves))
 
 
 def _scenario(path: Path, given: dict[str, str | None], values: dict[str, Any]) -> Scenario:

@@ -30,31 +30,50 @@ Values = dict[str, Any]
 
 
 def moved(scenario: Scenario, engine: Engine = "compiled") -> dict[str, Any]:
-    """Return `base` and, for each assumption that is a number, what it makes of the measures.
+    """Return `base`, `tornado` and `ranges` as `sensitivity` does, without intervals.
 
-    A row has the key, `low` and `high` (the values that were put in, by key) and, for each of
-    `cost_usd_mean`, `cost_at_stake_usd_mean` (wrong answers paid for too), `quality` and
-    `sojourn_s_p95`, the pair at them. All numbers of a distribution are moved together. `left` has
-    the keys that are no number or cannot be moved.
+    Measures are cost (with wrong answers too), quality and p95; of what an assumption hardly moves
+    there is no row. All numbers of a distribution are moved together. `left` has the keys that are
+    no number or cannot be moved, `moved_on` how many requests met every value.
     """
     once = scenario.run.model_copy(update={"replications": 1})
     scenario = scenario.model_copy(update={"run": once})
     n = min(scenario.run.requests, REQUESTS)
-    rows, left = [], []
+    points, left = {}, []
     for key in dict.fromkeys(item.key for item in scenario.assumptions):
         try:
             value = scenario.value_at(key, given=True)
             *ends, base = [dict(factored(key, value, by)) for by in (1 - QUARTER, 1 + QUARTER, 1.0)]
-            points = [_point(override(scenario, end), n, engine) for end in ends if end != base]
+            found = [_point(override(scenario, end), n, engine) for end in ends if end != base]
         except (LookupError, ScenarioError):
-            points = []
-        if len(points) == 2:
-            pairs = {name: [p[name] for p in points] for name in points[0]}
-            rows.append({"key": key, "low": ends[0], "high": ends[1], **pairs})
+            found = []
+        if len(found) == 2:
+            points[key] = found
         else:
             left.append(key)
-    base_point = _point(scenario, n, engine) if rows else None
-    return {"base": base_point, "rows": rows, "left": left, "requests": n}
+    base_point = _point(scenario, n, engine) if points else {}
+    return {
+        "base": {m: {"value": x, "low": None, "high": None} for m, x in base_point.items()},
+        "tornado": {m: _rows(m, x, points) for m, x in base_point.items()},
+        "ranges": {key: {"low": 1 - QUARTER, "high": 1 + QUARTER, "times": True} for key in points},
+        "left": left,
+        "moved_on": n,
+    }
+
+
+def _rows(measure: str, base: float, points: dict[str, list[dict[str, float]]]) -> list[Values]:
+    """Return what moves a measure, most first."""
+    rows = []
+    for key, (low, high) in points.items():
+        swing = {"value": high[measure] - low[measure], "low": None, "high": None}
+        rows.append({"key": key, "at_low": low[measure], "at_high": high[measure], "swing": swing})
+    rows.sort(key=lambda row: -_size(row))
+    least = max(0.02 * _size(rows[0]), 5e-4 * abs(base))
+    return [row for row in rows if _size(row) > least]
+
+
+def _size(row: Values) -> float:
+    return abs(float(row["swing"]["value"]))
 
 
 def factored(key: str, value: Any, by: float) -> Iterator[tuple[str, Any]]:
@@ -90,7 +109,7 @@ def _point(scenario: Scenario, n: int, engine: Engine) -> dict[str, float]:
     lost = wrong_answers_usd(scenario, run.requests, outcomes)
     return {
         "cost_usd_mean": cost,
-        "cost_at_stake_usd_mean": cost + float(lost.mean()),
+        "cost_with_wrong_answers_usd_mean": cost + float(lost.mean()),
         "quality": float(np.asarray(outcomes.correct, np.float64).mean()),
         "sojourn_s_p95": float(np.quantile(outcomes.sojourn_s, 0.95)),
     }

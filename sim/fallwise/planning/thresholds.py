@@ -32,7 +32,7 @@ from fallwise.policies import decide
 from fallwise.scenario import Scenario
 from fallwise.tables import ANSWERED, NOT_VISITED, Floats, OutcomeTable, RequestTable
 
-__all__ = ["POINTS", "Point", "Thresholds", "thresholds_at"]
+__all__ = ["POINTS", "Point", "Thresholds", "paths_of", "thresholds_at"]
 
 Point = dict[str, Any]
 
@@ -247,6 +247,12 @@ def _column(outcomes: list[OutcomeTable], name: str, runs: list[_Run]) -> Floats
 
 def _quantile(runs: list[Floats], q: float) -> Json | None:
     return pooled_quantile(runs, q).dict() if enough(sum(map(len, runs)), q) else None
+
+
+def paths_of(prediction: Prediction, cuts: Sequence[int]) -> list[Point]:
+    """Return the paths that were taken, as a point has them."""
+    runs = [_Run(run.requests, cut) for run, cut in zip(prediction.runs, cuts, strict=True)]
+    return _paths([run.outcomes for run in prediction.runs], runs)
 
 
 def _paths(outcomes: list[OutcomeTable], runs: list[_Run]) -> list[Point]:

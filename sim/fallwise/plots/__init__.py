@@ -7,11 +7,13 @@ last tier on it. Titles say what the figure shows; what was assumed stands below
 from fallwise.plots.answer import answer
 from fallwise.plots.calibration import Scored, reliability_diagram
 from fallwise.plots.check import predicted_and_measured
+from fallwise.plots.flow import where_requests_end
 from fallwise.plots.latency import latency_by_path
 from fallwise.plots.learning import cache_over_time
 from fallwise.plots.money import quality_against_cost
 from fallwise.plots.shares import tier_hits
 from fallwise.plots.style import save
+from fallwise.plots.tornado import tornado
 
 __all__ = [
     "Scored",
@@ -23,4 +25,6 @@ __all__ = [
     "reliability_diagram",
     "save",
     "tier_hits",
+    "tornado",
+    "where_requests_end",
 ]

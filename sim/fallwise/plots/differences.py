@@ -19,6 +19,7 @@ PANELS: Final = {
     "sojourn_s_mean": ("seconds more, mean", 1.0),
     "sojourn_s_p95": ("seconds more, p95", 1.0),
     "sojourn_s_p99": ("seconds more, p99", 1.0),
+    "sojourn_s_p999": ("seconds more, p99.9", 1.0),
 }
 
 

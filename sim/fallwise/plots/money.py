@@ -105,7 +105,7 @@ def _finish(figure: Any, page: Any, ax: Any, points: list[_Point], many: int, to
     """Draw the points above the curves, name them and the axes, and put the legend below."""
     for point in points:
         _draw(ax, point, many)
-    _limits(ax, top * many)
+    _limits(ax, top * many or 1.0)  # nothing may have a price
     ax.set_xlabel(f"cost of {'a request' if many == 1 else '1,000 requests'} (US dollars)")
     ax.set_ylabel("quality: requests answered right (%)")
     page.legend(*ax.get_legend_handles_labels(), loc="outside lower left")
@@ -233,8 +233,10 @@ def _dense(points: Any) -> Any:
 
 def _title(summary: Summary) -> str:
     alone, saving = summary["baselines"]["frontier_only"], summary["saving"]
-    name, share = alone["tier"], saving["value"]
-    if None in saving.values() or saving["low"] <= 0 <= saving["high"]:
+    name, share = alone["tier"], saving and saving["value"]
+    if share is None:
+        money = "Nothing has a price; the cascade"
+    elif None in saving.values() or saving["low"] <= 0 <= saving["high"]:
         money = f"It is open whether the cascade costs less than {name} alone; it"
     elif share < -1:
         money = f"The cascade costs {1 - share:.1f} times as much as {name} alone, and"

@@ -83,8 +83,10 @@ def frame(title: str, below: str, height_in: float) -> Iterator[tuple[Figure, Su
         foot_in = 0.05 + 0.16 * len(below.splitlines())
         heights = [height_in - foot_in, foot_in]
         page, foot = figure.subfigures(2, 1, squeeze=False, height_ratios=heights)[:, 0]
-        page.suptitle(textwrap.fill(title, 88), x=0.012, ha="left", fontsize=12)
-        foot.text(0.012, 0.95, below, va="top", fontsize=8, color=GREY)
+        # Two dollar signs are two amounts, and no formula between them.
+        plain: dict[str, Any] = {"parse_math": False}
+        page.suptitle(textwrap.fill(title, 88), x=0.012, ha="left", fontsize=12, **plain)
+        foot.text(0.012, 0.95, below, va="top", fontsize=8, color=GREY, **plain)
         yield figure, page
 
 

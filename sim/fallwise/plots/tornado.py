@@ -14,10 +14,15 @@ if TYPE_CHECKING:
 
 __all__ = ["over", "shares_of_variance", "tornado"]
 
+STAKED: Final = "cost_with_wrong_answers_usd_mean"
 PANELS: Final = {
-    "cost_usd_mean": ("cost of a request (US dollars)", 1.0),
+    "cost_usd_mean": ("cost of 1,000 requests (US dollars)", 1000.0),
+    STAKED: ("the same, wrong answers paid for (US dollars)", 1000.0),
     "quality": ("quality: requests answered right (%)", 100.0),
+    "escalation_rate": ("escalated (%)", 100.0),
+    "sojourn_s_p50": ("half of the requests end within (seconds)", 1.0),
     "sojourn_s_p95": ("95 % of the requests end within (seconds)", 1.0),
+    "sojourn_s_p99": ("99 % of the requests end within (seconds)", 1.0),
 }
 MOST: Final = 12
 """Keys that a panel has room for."""
@@ -27,24 +32,36 @@ LOW, HIGH = "#9ecae1", "#1f5f99"
 def tornado(summary: Summary) -> Figure:
     """Return a bar for each key from the measure at its low end to that at its high end.
 
-    The summary is that of `sensitivity`. Whiskers are 95 % intervals of the high end, of the
-    difference on the same requests.
+    The summary is that of `sensitivity`; or a run's, with what `planning.movers` found in it.
+    Whiskers are 95 % intervals of the high end, of the difference on the same requests.
     """
-    panels = [m for m in PANELS if summary["base"][m] and _rows(summary, m)]
-    keys = max((len(_rows(summary, m)) for m in panels), default=1)
+    panels = _panels(summary)
+    rows = [len(_rows(summary, m)) for m in panels]
     words = "One key at a time. Whiskers: 95 % intervals of the difference between both ends."
+    if "left" in summary:
+        words = "What was assumed, a quarter down and up (of accuracies, their distance from 1)."
     below = note(summary, words, money=True)
-    height = 1.2 + len(panels) * (0.75 + 0.34 * keys)
+    height = 1.2 + sum(0.75 + 0.34 * n for n in rows)
     with frame(_title(summary), below, height) as (figure, page):
-        for ax, measure in zip(np.atleast_1d(page.subplots(len(panels), 1)), panels, strict=True):
+        axes = page.subplots(len(panels), 1, squeeze=False, height_ratios=rows)[:, 0]
+        for ax, measure in zip(axes, panels, strict=True):
             _panel(ax, summary, measure)
         handles = [_patch(LOW, "at the low end of the range"), _patch(HIGH, "at its high end")]
         page.legend(handles=handles, loc="outside lower left", ncols=2)
     return figure
 
 
+def _panels(summary: Summary) -> list[str]:
+    """Return the measures that something moves; wrong answers only where they cost something."""
+    base = summary["base"]
+    found = [m for m in PANELS if base.get(m) and _rows(summary, m)]
+    if STAKED in found and base[STAKED] == base["cost_usd_mean"]:
+        found.remove(STAKED)
+    return found
+
+
 def _rows(summary: Summary, measure: str) -> list[dict[str, Any]]:
-    rows = summary["tornado"][measure]
+    rows = summary["tornado"].get(measure, ())
     return [row for row in rows if None not in (row["at_low"], row["at_high"])][:MOST]
 
 
@@ -87,11 +104,16 @@ def _title(summary: Summary) -> str:
     words = {"cost_usd_mean": "the cost", "quality": "the quality", "sojourn_s_p95": "p95"}
     moved = []
     for measure, what in words.items():
-        rows = summary["tornado"][measure]
-        swing = rows[0]["swing"] if rows else None
-        if swing and swing["low"] is not None and swing["low"] * swing["high"] > 0:
+        rows = summary["tornado"].get(measure, ())
+        if rows and _seen(summary, rows[0]["swing"]):
             moved.append(f"{what} most by {rows[0]['key'].removeprefix('tiers.')}")
     return "Moved: " + ", ".join(moved) if moved else "None of these keys is seen to move anything"
+
+
+def _seen(summary: Summary, swing: Any) -> bool:
+    if not swing or swing["low"] is None:
+        return bool(swing) and "left" in summary  # movers: only what moves has a row
+    return bool(swing["low"] * swing["high"] > 0)
 
 
 def shares_of_variance(summary: Summary) -> Figure:
@@ -99,7 +121,7 @@ def shares_of_variance(summary: Summary) -> Figure:
 
     The summary is that of `sensitivity` with Sobol indices.
     """
-    panels = [m for m in PANELS if summary["sobol"][m]]
+    panels = [m for m in PANELS if summary["sobol"].get(m)]
     most = max((len(summary["sobol"][m]["indices"]) for m in panels), default=1)
     words = "All keys are uniform on their ranges. Whiskers: 95 % intervals of the whole bar."
     below = note(summary, words, money=True)
@@ -114,6 +136,7 @@ def shares_of_variance(summary: Summary) -> Figure:
 
 def _shares(ax: Axes, summary: Summary, measure: str) -> None:
     rows = summary["sobol"][measure]["indices"][:MOST]
+    label = PANELS[measure][0].partition(" (")[0].partition(":")[0]
     for y, row in enumerate(rows):
         first, total = (max(0.0, row[name]["value"]) for name in ("first", "total"))
         ax.barh(y, max(first, total), color=LOW, height=0.6)
@@ -124,14 +147,14 @@ def _shares(ax: Axes, summary: Summary, measure: str) -> None:
     ax.invert_yaxis()
     ax.grid(axis="y", visible=False)
     ax.set_xlim(0, None)
-    ax.set_xlabel(f"share of the variance of {measure}")
+    ax.set_xlabel(f"share of the variance of: {label}")
 
 
 def _together(summary: Summary) -> str:
     pairs = [
         (pair["share"], measure, pair["keys"])
         for measure in PANELS
-        if summary["sobol"][measure]
+        if summary["sobol"].get(measure)
         for pair in summary["sobol"][measure]["together"]
     ]
     if not pairs or max(pairs)[0] < 0.02:

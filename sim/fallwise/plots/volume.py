@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["cost_against_volume"]
+__all__ = ["cost_against_volume", "with_wrong_answers"]
 
 LOOK: Final[dict[str, dict[str, Any]]] = {
     "cascade": {"color": "black", "linewidth": 2.0, "label": "this cascade"},
@@ -54,8 +54,21 @@ def cost_against_volume(summary: Summary) -> Figure:
     return figure
 
 
+def with_wrong_answers(summary: Summary) -> Summary:
+    """Return the summary of `breakeven` as it is when wrong answers are paid for too."""
+    staked = summary["with_wrong_answers"]
+    sides = {
+        name: side | {"usage_usd": side["usage_usd"] + staked["wrong_answers_usd"][name]}
+        for name, side in summary["sides"].items()
+    }
+    return {**summary, **staked, "sides": sides, "staked": True}
+
+
 def _volumes(summary: Summary) -> Floats:
     low, high = (summary["monthly"][at]["requests_per_month"] for at in (0, -1))
+    first = summary["requests_per_month"]
+    if first and first["value"]:
+        low, high = min(low, first["value"] / 10), max(high, first["value"] * 10)
     return volumes(low, high, [costs_from(plain) for plain in summary["sides"].values()])
 
 
@@ -85,12 +98,13 @@ def _ranges(ax: Axes, summary: Summary, volume: Floats) -> None:
 
 def _title(summary: Summary) -> str:
     pays = summary["requests_per_month"]
+    staked = "With wrong answers paid for, t" if "staked" in summary else "T"
     if pays is None:
-        return "There is no volume from which on the cascade pays"
+        return f"{staked}here is no volume from which on the cascade pays"
     if not pays["value"]:
-        return "The cascade pays from the first request on"
+        return f"{staked}he cascade pays from the first request on"
     now = summary["requests_per_month_now"]
-    words = f"The cascade pays from {pays['value']:,.0f} requests a month on"
+    words = f"{staked}he cascade pays from {pays['value']:,.0f} requests a month on"
     if not now:
         return words
     side = costs_from(summary["sides"]["cascade"]), costs_from(summary["sides"]["frontier_only"])

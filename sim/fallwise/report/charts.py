@@ -17,12 +17,9 @@ from fallwise.analysis.predict import Prediction
 from fallwise.planning.thresholds import Point
 from fallwise.report.pieces import (
     Axis,
-    Bar,
-    Bars,
     Line,
     Part,
     Plot,
-    Said,
     Section,
     linear,
     logarithmic,
@@ -40,7 +37,6 @@ __all__ = [
     "latency",
     "latency_axis",
     "learning",
-    "tornado",
 ]
 
 Summary = Mapping[str, Any]
@@ -268,55 +264,4 @@ def learning(summary: Summary, many: int = 1) -> Section:
         f"of the last {parts[-1]['requests_to'] - parts[-1]['requests_from']:,}. Warm-up too; "
         "costs are without rented capacity, at the scenario's own thresholds."
     )
-    return Section("How the cache learns", shown, note)
-
-
-def tornado(movers: Json, many: int = 1) -> Section:
-    """Return, for each measure that something moves, the assumptions by how far they move it."""
-
-    def usd(x: float) -> str:
-        return dollars(x * many)
-
-    forms = {
-        "cost_usd_mean": (f"cost of {how_many(many)}", usd),
-        "cost_at_stake_usd_mean": ("the same, wrong answers paid for", usd),
-        "quality": ("quality", lambda x: f"{100 * x:.2f}\u00a0%"),
-        "sojourn_s_p95": ("95 % are done within", seconds),
-    }
-    found: list[Part] = []
-    for measure, (title, form) in forms.items():
-        base = movers["base"][measure]
-        if measure == "cost_at_stake_usd_mean" and base == movers["base"]["cost_usd_mean"]:
-            continue
-        most = max(_swing(row[measure]) for row in movers["rows"])
-        least = max(0.02 * most, 1e-4 * abs(base))
-        rows = [row for row in movers["rows"] if _swing(row[measure]) > least]
-        rows.sort(key=lambda r: -_swing(r[measure]))
-        if not rows:
-            continue
-        low = min(base, *(min(r[measure]) for r in rows))
-        high = max(base, *(max(r[measure]) for r in rows))
-
-        def x(value: float, low: float = low, high: float = high) -> float:
-            return place(100 * (value - low) / (high - low))
-
-        bars = []
-        for row in rows[:8]:
-            ends = sorted(x(value) for value in row[measure])
-            words = f"{form(row[measure][0])} to {form(row[measure][1])}"
-            piece = ("", ends[0], place(ends[1] - ends[0]))
-            bars.append(Bar(row["key"], words, [piece], code=True))
-        found.append(Bars(f"{title}: {form(base)}", bars, at=x(base)))
-    if movers["left"]:
-        found.append(Said([f"Not moved: {', '.join(movers['left'])}."]))
-    note = (
-        "Every number that was assumed, not measured, a quarter down and a quarter up (of "
-        "accuracies, their distance from 1); one at a time, on the same "
-        f"{movers['requests']:,} requests, at the scenario's own thresholds. The upright line is "
-        "where the scenario stands."
-    )
-    return Section("What moves it", found, note)
-
-
-def _swing(pair: list[float]) -> float:
-    return abs(pair[1] - pair[0])
+    return Section("How the cache learns", shown, note, ["cache-over-time"])

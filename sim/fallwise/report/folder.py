@@ -18,28 +18,24 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 import pandas as pd
 
 from fallwise import plots
 from fallwise.analysis.predict import Prediction
-from fallwise.analysis.quality import Curve, sweep
-from fallwise.analysis.summary import SCORED
-from fallwise.draw.replay import model_of
 from fallwise.errors import Problem, ScenarioError
-from fallwise.tables import RequestTable
+from fallwise.report.pictures import figures
 
-__all__ = ["figures", "flat", "refuse", "write"]
+__all__ = ["flat", "refuse", "write"]
 
 Summary = dict[str, Any]
+Drawn = Iterable[tuple[str, Any]]
 
 LONGEST: Final = 1_000_000
-"""Tables of more rows are not written whole, and curves are not made of more requests."""
+"""Tables of more rows are not written whole."""
 TABLES: Final = {
     "breakeven": ("monthly",),
     "compare": ("differences",),
@@ -53,6 +49,7 @@ OURS: Final = {
     *("report.html", *(f"{name}.csv" for names in TABLES.values() for name in names)),
 }
 PAGE: Final = "report.html    all of it on one page"
+PICTURES: Final = "every figure of the page, as PNG and as SVG"
 
 
 def write(
@@ -60,11 +57,13 @@ def write(
     summary: Summary,
     prediction: Prediction | None,
     html: str | None = None,
+    drawn: Drawn | None = None,
     fill: Callable[[Path], None] | None = None,
 ) -> Path:
     """Write the results of a command, and return the folder; without a prediction, no tables.
 
-    fill puts a command's own files (of those named above) into the folder that it is given.
+    drawn are its figures with their names; by default those of a run, or of what was planned. fill
+    puts a command's own files (of those named above) into the folder that it is given.
 
     Older results in the folder go away just when the new ones are complete. ScenarioError where
     the folder cannot be written, or is not one of ours.
@@ -76,7 +75,7 @@ def write(
         half.mkdir(parents=True)
         if html is not None:
             (half / "report.html").write_text(html, encoding="utf-8")
-        _fill(half, summary, prediction)
+        _fill(half, summary, prediction, drawn)
         if fill is not None:
             fill(half)
         if whole.exists():
@@ -115,106 +114,43 @@ def refuse(folder: Path) -> None:
         raise ScenarioError(Problem(rule, remedy, file=str(folder)))
 
 
-def figures(summary: Summary, prediction: Prediction) -> Iterator[tuple[str, Any]]:
-    """Yield the matplotlib figures that have something to show, with their names.
-
-    Without money there is no quality against cost; without thresholds on probabilities there is no
-    reliability diagram.
-    """
-    runs = list(zip(prediction.runs, summary["warmup_requests"], strict=True))
-    if summary["baselines"] and summary["saving"] and summary["saving"]["value"] is not None:
-        yield "quality-cost", plots.quality_against_cost(summary, _curves(summary, prediction))
-    yield "tier-hits", plots.tier_hits(summary)
-    sojourn_s = np.concatenate([run.outcomes.sojourn_s[cut:] for run, cut in runs])
-    path = np.concatenate([run.outcomes.path[cut:] for run, cut in runs])
-    yield "latency", plots.latency_by_path(summary, sojourn_s, path)
-    if summary["cache_over_time"]:
-        yield "cache-over-time", plots.cache_over_time(summary)
-    if summary["calibration"]:
-        names = [tier["tier"] for tier in summary["calibration"]]
-        yield "reliability", plots.reliability_diagram(summary, _scored(names, prediction))
-
-
-def _scored(names: list[str], prediction: Prediction) -> list[plots.Scored]:
-    """Return what the summary's calibration is taken from."""
-    scenario = prediction.scenario
-    requests = prediction.requests.take(slice(SCORED))
-    replayed = [k for k, tier in enumerate(scenario.tiers) if model_of(tier) is not None]
-    rows = np.concatenate([requests.score[:, replayed], requests.answer[:, replayed]], axis=1)
-    found = []
-    for name in names:
-        k = scenario.index(name)
-        threshold = scenario.tiers[k].threshold
-        assert threshold is not None
-        again = scenario.answers.source == "replay" and k in replayed
-        distinct = len(np.unique(rows, axis=0)) if again else len(requests)
-        score, correct = requests.score[:, k], requests.correct[:, k]
-        found.append(plots.Scored(name, threshold, score, correct, distinct))
-    return found
-
-
-def _curves(summary: Summary, prediction: Prediction) -> dict[str, Curve]:
-    """Return the curve of each tier's threshold, on the requests that the summary measured.
-
-    A sweep counts calls only. Rented capacity does not depend on thresholds, so the summary's is
-    added to every point.
-    """
-    scenario, cuts = prediction.scenario, summary["warmup_requests"]
-    runs = list(zip(prediction.runs, cuts, strict=True))
-    calls = np.concatenate([run.outcomes.cost_usd[cut:] for run, cut in runs])  # type: ignore[index]
-    rent = summary["cost_usd_mean"]["value"] - float(calls.mean())
-    measured = RequestTable.concat([run.requests.take(slice(cut, LONGEST)) for run, cut in runs])
-    measured = measured.take(slice(LONGEST))
-    # Nobody queues in a sweep: runs may follow each other as if they were one.
-    measured = replace(measured, arrival_ns=np.arange(len(measured), dtype=np.int64))
-    curves = {}
-    for k, tier in enumerate(scenario.tiers):
-        if tier.threshold is not None:
-            curve = sweep(scenario, measured, k)
-            curves[tier.name] = replace(curve, cost_usd_mean=curve.cost_usd_mean + rent)
-    return curves
-
-
-def _fill(folder: Path, summary: Summary, prediction: Prediction | None) -> None:
+def _fill(
+    folder: Path, summary: Summary, prediction: Prediction | None, drawn: Drawn | None
+) -> None:
     text = json.dumps(summary, indent=2, ensure_ascii=False, allow_nan=False)
     (folder / "summary.json").write_text(text + "\n", encoding="utf-8")
+    if drawn is None:
+        drawn = plots.answer(summary) if prediction is None else figures(summary, prediction)
+    for name, figure in drawn:
+        (folder / "figures").mkdir(exist_ok=True)
+        for suffix in (".png", ".svg"):
+            plots.save(figure, folder / "figures" / f"{name}{suffix}")
     if prediction is None:
-        _fill_answer(folder, summary)
-        return
-    prediction.requests.take(slice(LONGEST)).save(folder / "requests.parquet")
-    prediction.outcomes.take(slice(LONGEST)).save(folder / "outcomes.parquet")
-    _draw(folder, figures(summary, prediction))
-    about = _readme(summary, prediction)
+        about = _answered(folder, summary)
+    else:
+        prediction.requests.take(slice(LONGEST)).save(folder / "requests.parquet")
+        prediction.outcomes.take(slice(LONGEST)).save(folder / "outcomes.parquet")
+        about = _readme(summary, prediction)
     if (folder / "report.html").exists():
         about += f"{PAGE}\n"
     (folder / "README.txt").write_text(about, encoding="utf-8")
 
 
-def _draw(folder: Path, drawn: Iterator[tuple[str, Any]]) -> None:
-    for name, figure in drawn:
-        (folder / "figures").mkdir(exist_ok=True)
-        for suffix in (".png", ".svg"):
-            plots.save(figure, folder / "figures" / f"{name}{suffix}")
-
-
-def _fill_answer(folder: Path, summary: Summary) -> None:
-    """Write the tables and figures of a command that plans."""
+def _answered(folder: Path, summary: Summary) -> str:
+    """Write the tables of a summary alone, and return what is in the folder."""
     names = [name for name in TABLES.get(summary["command"], ()) if summary[name]]
     for name in names:
         rows = [flat(row) for row in _rows(summary[name])]
         pd.DataFrame(rows).to_csv(folder / f"{name}.csv", index=False, lineterminator="\n")
-    drawn = list(plots.answer(summary))
-    _draw(folder, iter(drawn))
     lines = [
         f"{summary['scenario']}: {summary['command']}\n",
         f"made by        fallwise {summary['version']}, command `{summary['command']}`",
         f"seed, engine   {summary['seed']}, {summary['engine']}\n",
         "summary.json   what was found; every estimate with its 95 % interval",
         *(["*.csv          the same, the parts that are tables"] if names else []),
-        *(["figures/       the pictures, as PNG and as SVG"] if drawn else []),
-        *([PAGE] if (folder / "report.html").exists() else []),
+        *([f"figures/       {PICTURES}"] if (folder / "figures").exists() else []),
     ]
-    (folder / "README.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return "\n".join(lines) + "\n"
 
 
 def _rows(table: Any) -> list[Summary]:
@@ -255,5 +191,5 @@ seed, engine   {prediction.seed}, {prediction.engine}
 
 summary.json   what was found; every estimate with its 95 % interval
 *.parquet      {rows}: what was drawn, and what happened
-figures/       the pictures, as PNG and as SVG
+figures/       {PICTURES}
 """

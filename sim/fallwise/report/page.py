@@ -16,18 +16,10 @@ from fallwise.analysis.money import SECONDS_PER_MONTH
 from fallwise.analysis.predict import Prediction
 from fallwise.planning.movers import moved
 from fallwise.planning.thresholds import Point, Thresholds, thresholds_at
-from fallwise.report.charts import (
-    calibration,
-    curve,
-    flow,
-    latency,
-    latency_axis,
-    learning,
-    tornado,
-)
+from fallwise.report.charts import calibration, curve, flow, latency, latency_axis, learning
 from fallwise.report.pieces import Section, Table, cell
 from fallwise.report.rendering import assumed, templates
-from fallwise.report.studies.sensitivity import tornado as study_tornado
+from fallwise.report.studies.sensitivity import tornado
 from fallwise.report.verdict import bills, tuned_verdict, verdict
 from fallwise.report.words import (
     between,
@@ -59,13 +51,13 @@ def page(
     scenario: Scenario,
     prediction: Prediction | None = None,
     tuned: Summary | None = None,
-    studied: Summary | None = None,
+    moves: Summary | None = None,
     progress: Progress = lambda done, total: None,
 ) -> str:
     """Return the page of a run; tuned is what `tune` found, if the run is that of its pick.
 
-    studied is what `sensitivity` found, shown in the place of every assumption a quarter down and
-    up. progress is told how many thresholds are simulated, and of how many.
+    moves is what `sensitivity` found, or `movers`; without it every assumption is moved here.
+    progress is told how many thresholds are simulated, and of how many.
     Without a prediction (of a run that was summed up in blocks) there are no thresholds to move.
     """
     template = templates().get_template("page.html")
@@ -77,7 +69,7 @@ def page(
         summary=summary,
         scenario=scenario,
         study=Markup(json.dumps(study, ensure_ascii=False).replace("<", "\\u003c")),
-        **(_common(summary, scenario, tuned, prediction, studied) | shown),
+        **(_common(summary, scenario, tuned, prediction, moves) | shown),
     )
     return text
 
@@ -87,16 +79,16 @@ def _common(
     scenario: Scenario,
     tuned: Summary | None,
     prediction: Prediction | None,
-    studied: Summary | None,
+    moves: Summary | None,
 ) -> dict[str, Any]:
     """Return what does not move with a threshold."""
     many = _many(summary)
     names = [tier.name for tier in scenario.tiers]
     sections = [learning(summary, many)] if summary["cache_over_time"] else []
-    if studied is not None:
-        sections.append(study_tornado(studied))
-    elif prediction is not None and (movers := moved(scenario, prediction.engine))["rows"]:
-        sections.append(tornado(movers, many))
+    if moves is None and prediction is not None:
+        moves = moved(scenario, prediction.engine)
+    if moves is not None and moves["ranges"]:
+        sections.append(tornado(moves))
     return {
         "tuned_verdict": tuned_verdict(tuned) if tuned is not None else "",
         "otherwise": _otherwise(summary, many),

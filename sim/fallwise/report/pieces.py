@@ -143,11 +143,12 @@ Part = Table | Said | Bars | Plot
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the page with a title."""
+    """A part of the page with a title; files are the names of its figures in the folder."""
 
     title: str
     parts: Sequence[Part]
     note: str = ""
+    files: Sequence[str] = ()
 
 
 @dataclass(frozen=True)

@@ -36,10 +36,12 @@ def breakeven(summary: Json) -> Study:
         more = [pays(summary, "Without them, it")]
     sides = {name: costs_from(plain) for name, plain in summary["sides"].items()}
     plots = [_curve(summary, sides, summary, "" if not staked else "Wrong answers left out")]
+    files = ["cost-volume"]
     if staked:
         lost = staked["wrong_answers_usd"]
         dearer = {n: replace(s, usage_usd=s.usage_usd + lost[n]) for n, s in sides.items()}
         plots.insert(0, _curve(summary, dearer, staked, "Wrong answers paid for"))
+        files.insert(0, "cost-volume-with-wrong-answers")
     usd = [float(side.monthly_usd(np.array([now]))[0]) for side in sides.values()]
     first = found["requests_per_month"]
     cards = [
@@ -59,7 +61,7 @@ def breakeven(summary: Json) -> Study:
         more=more,
         cards=cards,
         sections=[
-            Section("What a month costs, by volume", plots),
+            Section("What a month costs, by volume", plots, files=files),
             Section("The same in numbers", [_monthly(summary), _made_of(summary, staked)]),
         ],
         how=f"Calls and work a request are those of {summary['requests']:,} simulated requests in "

@@ -41,6 +41,7 @@ def check(summary: Json, predicted: OutcomeTable, measured: OutcomeTable) -> Stu
             "Times, laid over each other",
             _times(summary, predicted, measured),
             "Line: predicted. Dots: measured, 50 quantiles. The same requests on both sides.",
+            ["check"],
         ),
     ]
     alone = summary["profile"]["rows"]

@@ -51,6 +51,7 @@ def compare(summary: Json) -> Study:
             f"Against {ones[0]['name']}, request by request",
             _differences(rows, staked),
             "Dots: the difference; lines: its 95 % interval. Left of the upright line is less.",
+            ["differences"],
         ),
         _worst(ones),
         _budget(ones),
@@ -164,8 +165,9 @@ def _worst(ones: list[Json]) -> Section:
             (looks[n], n) for n in names if any(looks[n] == k for *_, ps in bars for k, _ in ps)
         ]
         shown.append(stacked("", bars, seen))
+    files = ["worst-case"] if bars else []
     note = "Whatever the traffic: the sum of what the limits allow on the longest path."
-    return Section("Worst case", [*shown, *([Said(said)] if said else [])], note)
+    return Section("Worst case", [*shown, *([Said(said)] if said else [])], note, files)
 
 
 def _budget(ones: list[Json]) -> Section:
@@ -196,7 +198,7 @@ def _budget(ones: list[Json]) -> Section:
     ]
     note = "Mean time from arrival to end; each group has its own scale. Answers not used: service "
     note += "of a tier whose answer was declined or cut off."
-    return Section("Where the seconds went", found, note)
+    return Section("Where the seconds went", found, note, ["latency-budget"])
 
 
 def _paths(ones: list[Json]) -> Table:

@@ -24,8 +24,11 @@ __all__ = ["sensitivity", "tornado"]
 
 Json = dict[str, Any]
 
+COST: Final = "cost_usd_mean"
+STAKED: Final = "cost_with_wrong_answers_usd_mean"
 MEASURES: Final[dict[str, tuple[str, Callable[[float], str], float]]] = {
     "cost_usd_mean": ("cost of 1,000 requests", dollars, 1000.0),
+    STAKED: ("the same, wrong answers paid for", dollars, 1000.0),
     "quality": ("quality", share, 1.0),
     "escalation_rate": ("escalated", share, 1.0),
     "sojourn_s_p50": ("half are done within", seconds, 1.0),
@@ -57,12 +60,15 @@ def sensitivity(summary: Json) -> Study:
 
 
 def tornado(summary: Json) -> Section:
-    """Return how far each measure moves when each key goes over its range."""
+    """Return how far each measure moves when each key goes over its range.
+
+    The summary is that of `sensitivity`, or what `planning.movers` found.
+    """
     parts: list[Part] = []
     for measure, (title, form, scale) in MEASURES.items():
         base = summary["base"].get(measure)
         rows = [r for r in summary["tornado"].get(measure, ()) if _moves(r)]
-        if base is None or not rows:
+        if base is None or not rows or (measure == STAKED and base == summary["base"][COST]):
             continue
         ends = [x * scale for r in rows for x in _ends(r)]
         axis = linear([base["value"] * scale, *ends], form)
@@ -73,7 +79,17 @@ def tornado(summary: Json) -> Section:
         "Each key at both ends of its range, one at a time. The upright line is where the "
         "scenario stands; thin lines: the 95 % interval of the difference, from the low end."
     )
-    return Section("What moves it", parts or [Said(["None of these keys moves anything."])], note)
+    if "left" in summary:
+        note = (
+            "Every number that was assumed, not measured, a quarter down and a quarter up (of "
+            "accuracies, their distance from 1); one at a time, on the same "
+            f"{summary['moved_on']:,} requests, at the scenario's own thresholds. The upright line "
+            "is where the scenario stands."
+        )
+        if summary["left"]:
+            parts.append(Said([f"Not moved: {', '.join(summary['left'])}."]))
+    nothing = [Said(["None of these keys moves anything."])]
+    return Section("What moves it", parts or nothing, note, ["tornado"])
 
 
 def _moves(row: Json) -> bool:
@@ -115,7 +131,7 @@ def _together(summary: Json, known: list[str]) -> Section:
         "Sobol indices: shares of the variance when all keys are uniform on their ranges. Thin "
         "lines and brackets: 95 % intervals."
     )
-    return Section("All of them at once", parts, note)
+    return Section("All of them at once", parts, note, ["shares-of-variance"])
 
 
 def _shares(row: Json) -> Bar:

@@ -93,10 +93,11 @@ def _sections(summary: Json, before: str) -> list[Section]:
     if summary["headroom"]["breaks"]:
         head.append(Said(summary["headroom"]["breaks"]))
     first = _capital(f"{before}the plan")
+    file = "headroom-grown" if before else "headroom"
     return [
         Section(first, plan),
         Section(_capital(f"{before}the targets"), [_targets(summary)]),
-        Section(_capital(f"{before}what breaks first"), head),
+        Section(_capital(f"{before}what breaks first"), head, files=[file]),
         *tried,
     ]
 
