@@ -95,7 +95,7 @@ def give_back(clock, slots, at):
 
 
 @pasted
-def handle_call(clock, tier, slots, ends, outages, calls, heap, tokens, now, code, k, at):
+def handle_call(clock, tier, slots, ends, outages, calls, heap, limits, tokens, now, code, k, at):
     """Handle an event of the visit at a slot; return how the visit ended, ANSWERS or STAYS."""
     slot = slots[at]
     kind, call = code >> 56, code >> 4 & 15
@@ -115,7 +115,7 @@ def handle_call(clock, tier, slots, ends, outages, calls, heap, tokens, now, cod
     elif kind == HEDGE and slot.attempt == call >> 1 and slot.on == 1:
         if tier.free > 0 and conforms(tier, tokens, now) == 0:
             slot.hedges += 1
-            _start(clock, tier, slot, outages, calls, heap, now, k, ONE)
+            _start(clock, tier, slot, outages, calls, heap, limits, now, k, ONE)
     elif kind == TIMEOUT and call == 0:
         visit, told, drops = _late(slot), slot.phase != PAUSING, True
         if slot.phase == PAUSING:
@@ -129,13 +129,13 @@ def handle_call(clock, tier, slots, ends, outages, calls, heap, tokens, now, cod
     if drops:
         slot.cut_off += _drop(tier, slot, now)
     if begins:
-        reason, retry_after = _begin(tier, slots, slot, heap, tokens, now, k, at)
+        reason, retry_after = _begin(tier, slots, slot, limits, tokens, now, k, at)
         if reason == CUT_SHORT:
             return CUT_SHORT
     if told or reason != STAYS:
         tell(tier, ends, now, ONE)
     if reason != STAYS:
-        visit = _retry_or_end(clock, tier, slot, calls, heap, now, k, reason, retry_after)
+        visit = _retry_or_end(clock, tier, slot, calls, heap, limits, now, k, reason, retry_after)
     return visit
 
 
@@ -161,7 +161,7 @@ def _done(tier, slot, now, call):
 
 
 @pasted
-def _begin(tier, slots, slot, heap, tokens, now, k, at):
+def _begin(tier, slots, slot, limits, tokens, now, k, at):
     """Begin an attempt: return why it failed, if it did at once, and the Retry-After."""
     if not lets_through(tier, now):
         return CUT_SHORT, 0
@@ -177,62 +177,66 @@ def _begin(tier, slots, slot, heap, tokens, now, k, at):
         slot.attempt_limit_ns = now + tier.attempt_timeout_ns
     _join_queue(tier, slots, slot, now, at)
     if tier.free <= 0:  # Otherwise it starts at this instant.
-        _expect_timeouts(slot, heap, k, UNLIMITED)
+        _expect_timeouts(slot, limits, k, UNLIMITED)
     return STAYS, 0
 
 
 @part
-def _expect_timeouts(slot, heap, k, until):
+def _expect_timeouts(slot, limits, k, until):
     """Let the TIMEOUTs come that are before that time, the end of what goes on."""
     if slot.limit_ns < until:
-        push(heap, slot.limit_ns, TIMEOUT << 56 | slot.row << 8 | k)
+        push(limits, slot.limit_ns, TIMEOUT << 56 | slot.row << 8 | k)
         slot.limit_ns = UNLIMITED
     if slot.attempt_limit_ns < until:
         code = TIMEOUT << 56 | slot.row << 8 | (slot.attempt + 1) << 4 | k
-        push(heap, slot.attempt_limit_ns, code)
+        push(limits, slot.attempt_limit_ns, code)
         slot.attempt_limit_ns = UNLIMITED
 
 
 @part
-def _retry_or_end(clock, tier, slot, calls, heap, now, k, reason, retry_after):
+def _retry_or_end(clock, tier, slot, calls, heap, limits, now, k, reason, retry_after):
     """Return how the visit ended with its attempt, or STAYS: there will be another one."""
     following = slot.attempt + 1
     if not tier.retry_on >> reason & 1 or following >= tier.attempts or not may_retry(tier):
         return reason
     slot.phase, slot.since_ns = PAUSING, now
     slot.attempt_limit_ns = UNLIMITED
-    _expect_timeouts(slot, heap, k, UNLIMITED)
+    _expect_timeouts(slot, limits, k, UNLIMITED)
     place = tier.first_call + (following - 1) * tier.width
-    pause_ns = max(retry_after, calls[slot.row * clock.calls + place].pause_ns)
+    pause_ns = retry_after
+    if len(calls.pause_ns):
+        pause_ns = max(retry_after, calls.pause_ns[place * clock.rows + slot.row])
     push(heap, now + pause_ns, RETRY << 56 | slot.row << 8 | following << 4 | k)
     return STAYS
 
 
 @pasted
-def start_waiting(clock, tier, slots, outages, calls, heap, now, k):
+def start_waiting(clock, tier, slots, outages, calls, heap, limits, now, k):
     """Start those at the head of the queue while a server is free."""
     while tier.free > 0 and tier.head > 0:
         slot = slots[tier.head - 1]
         _leave_queue(tier, slots, slot, now)
         slot.phase = SERVED
-        _start(clock, tier, slot, outages, calls, heap, now, k, ZERO)
+        _start(clock, tier, slot, outages, calls, heap, limits, now, k, ZERO)
 
 
 @pasted
-def _start(clock, tier, slot, outages, calls, heap, now, k, side):
+def _start(clock, tier, slot, outages, calls, heap, limits, now, k, side):
     """Let the first (0) or second (1) call of the attempt start."""
     tier.free -= 1
     slot.on |= 1 << side
     if slot.start_ns < 0:
         slot.start_ns = now
     place = tier.first_call + slot.attempt * tier.width + side
-    call = calls[slot.row * clock.calls + place]
-    fails = call.fails | in_outage(tier, outages, now)
-    lasts = call.error_ns if fails else call.ns
+    at = place * clock.rows + slot.row
+    fails = in_outage(tier, outages, now)
+    if len(calls.fails):
+        fails |= calls.fails[at]
+    lasts = calls.error_ns[at] if fails else calls.ns[at]
     slot.fails = slot.fails & ~(1 << side) | fails << side
     code = slot.row << 8 | (2 * slot.attempt + side) << 4 | k
     push(heap, now + lasts, DONE << 56 | code)
-    _expect_timeouts(slot, heap, k, now + lasts)
+    _expect_timeouts(slot, limits, k, now + lasts)
     if side:
         slot.hedge_begun_ns, slot.hedge_lasts_ns = now, lasts
     else:

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from typing import Final
 
+import numpy as np
+
 from fallwise.engines.jit import part, pasted
 
-__all__ = ["HEAD", "HELD", "LATE", "is_before", "pop", "push"]
+__all__ = ["HEAD", "HELD", "LATE", "NO_EVENT", "is_before", "pop", "push"]
 
 HELD: Final = 0
 """How many events there are."""
@@ -20,48 +22,64 @@ LATE: Final = 1
 HEAD: Final = 2
 
 
+NO_EVENT: Final = np.iinfo(np.int64).max
+"""Time and code of the places behind the last event, so that every node has four children."""
+
+# Places are unsigned: numba then does not ask whether they count from the end.
+U0: Final = np.uint64(0)
+U1: Final = np.uint64(1)
+U2: Final = np.uint64(2)
+
+
 @pasted
 def is_before(heap, time, code):
     """Return True where the first event comes before the given one."""
-    return heap[HELD] > 0 and (heap[HEAD] < time or (heap[HEAD] == time and heap[HEAD + 1] < code))
+    return (heap[HEAD] < time) | ((heap[HEAD] == time) & (heap[HEAD + 1] < code))
 
 
 @part
 def push(heap, time, code):
     """Add an event."""
-    at = heap[HELD]
-    heap[HELD] = at + 1
+    at = np.uint64(heap[HELD])
+    heap[HELD] += 1
     if time < 0:
         heap[LATE] = 1
-    while at > 0:
-        up = (at - 1) >> 2
-        up_ns, up_code = heap[HEAD + 2 * up], heap[HEAD + 1 + 2 * up]
+    while at > U0:
+        up = (at - U1) >> U2
+        up_ns, up_code = heap[U2 + U2 * up], heap[U2 + U2 * up + U1]
         if up_ns < time or (up_ns == time and up_code < code):
             break
-        heap[HEAD + 2 * at], heap[HEAD + 1 + 2 * at] = up_ns, up_code
+        heap[U2 + U2 * at], heap[U2 + U2 * at + U1] = up_ns, up_code
         at = up
-    heap[HEAD + 2 * at], heap[HEAD + 1 + 2 * at] = time, code
+    heap[U2 + U2 * at], heap[U2 + U2 * at + U1] = time, code
+
+
+@pasted
+def _first(heap, one, other):
+    """Return which of two places has the earlier event: no branch, it cannot be foretold."""
+    ns, other_ns = heap[one], heap[other]
+    later = (other_ns < ns) | ((other_ns == ns) & (heap[other + U1] < heap[one + U1]))
+    return one + (other - one) * np.uint64(later)
 
 
 @part
 def pop(heap):
     """Take the first event off."""
-    last = heap[HELD] - 1
-    heap[HELD] = last
-    time, code = heap[HEAD + 2 * last], heap[HEAD + 1 + 2 * last]
-    at = 0
-    while 4 * at + 1 < last:
-        least = 4 * at + 1
-        least_ns, least_code = heap[HEAD + 2 * least], heap[HEAD + 1 + 2 * least]
-        for child in range(least + 1, min(least + 4, last)):
-            # No branches: which of the children is the least cannot be foretold.
-            ns, other = heap[HEAD + 2 * child], heap[HEAD + 1 + 2 * child]
-            less = (ns < least_ns) | ((ns == least_ns) & (other < least_code))
-            least = child if less else least
-            least_ns = ns if less else least_ns
-            least_code = other if less else least_code
-        if time < least_ns or (time == least_ns and code < least_code):
+    heap[HELD] -= 1
+    last = U2 + U2 * np.uint64(heap[HELD])
+    time, code = heap[last], heap[last + U1]
+    heap[last] = heap[last + U1] = NO_EVENT
+    at = U2
+    while True:
+        child = (at << U2) - U2 * U2  # Of node j at 2 + 2 * j, the first one is at 4 + 8 * j.
+        if child >= last:
             break
-        heap[HEAD + 2 * at], heap[HEAD + 1 + 2 * at] = least_ns, least_code
+        least = _first(heap, child, child + U2)
+        least = _first(heap, least, _first(heap, child + U2 + U2, child + U2 + U2 + U2))
+        ns, other = heap[least], heap[least + U1]
+        if time < ns or (time == ns and code < other):
+            break
+        heap[at], heap[at + U1] = ns, other
         at = least
-    heap[HEAD + 2 * at], heap[HEAD + 1 + 2 * at] = time, code
+    if at < last:
+        heap[at], heap[at + U1] = time, code

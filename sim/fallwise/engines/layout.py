@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from fallwise.engines.jit import NO, pasted
 from fallwise.engines.plan import CACHE, Plan
-from fallwise.engines.tiers import NONE_LEFT, NONE_LOCAL, Records, numbers
+from fallwise.engines.tiers import NONE_LEFT, NONE_LOCAL
 from fallwise.tables import (
     ANSWERED,
     CALL_COUNTS,
@@ -44,6 +44,7 @@ __all__ = [
     "RENTED",
     "STARTED",
     "STATUS",
+    "CallRows",
     "Rows",
     "Visits",
     "answer",
@@ -57,8 +58,6 @@ __all__ = [
 
 OPEN: Final = -1
 """Status of a request under way."""
-
-CALL: Final = numbers("ns", "error_ns", "pause_ns", "fails")
 
 # Rows of Visits.ends, Visits.marks, Visits.times and Visits.counts.
 END: Final = 0
@@ -81,6 +80,30 @@ CUT_OFF: Final = 4
 OUTRUN: Final = 5
 
 
+class CallRows(NamedTuple):
+    """The C calls that a request may make one after the other: call c of row i at c * n + i.
+
+    pause_ns and fails have no entries where nobody pauses or fails.
+    """
+
+    ns: Int64s
+    error_ns: Int64s
+    pause_ns: Int64s
+    fails: Bools
+
+    @classmethod
+    def of(cls, requests: RequestTable) -> Self:
+        """Return the columns, copied only where they lie otherwise."""
+
+        def optional(values: NDArray[Any] | None, dtype: Any) -> NDArray[Any]:
+            return np.empty(0, dtype) if values is None else _flat(values, dtype)
+
+        ns = optional(requests.call_ns, np.int64)
+        error_ns = ns if requests.error_ns is None else _flat(requests.error_ns, np.int64)
+        fails = optional(requests.call_fails, np.bool_)
+        return cls(ns, error_ns, optional(requests.pause_ns, np.int64), fails)
+
+
 class Rows(NamedTuple):
     """Requests and decisions; optional columns have no entries where they are absent."""
 
@@ -97,8 +120,7 @@ class Rows(NamedTuple):
     prompt_tokens: Int64s
     output_tokens: Int64s
     """No entries where nobody serves by tokens or limits them."""
-    calls: Records
-    """(n * C,) of CALL, the C calls that a request may make one after the other."""
+    calls: CallRows
 
     @classmethod
     def of(cls, plan: Plan, requests: RequestTable, decisions: Decisions) -> Self:
@@ -121,20 +143,8 @@ class Rows(NamedTuple):
             verify=_flat(decisions.verify, np.bool_),
             prompt_tokens=optional(requests.prompt_tokens if by_tokens else None),
             output_tokens=optional(requests.output_tokens if by_tokens else None),
-            calls=_calls(requests),
+            calls=CallRows.of(requests),
         )
-
-
-def _calls(requests: RequestTable) -> Records:
-    if requests.call_ns is None:
-        return np.empty(0, CALL)
-    calls = np.zeros(requests.call_ns.shape, CALL)
-    calls["ns"] = requests.call_ns
-    calls["error_ns"] = requests.call_ns if requests.error_ns is None else requests.error_ns
-    for name, column in (("pause_ns", requests.pause_ns), ("fails", requests.call_fails)):
-        if column is not None:
-            calls[name] = column
-    return calls.reshape(-1)
 
 
 class Visits(NamedTuple):

@@ -3,9 +3,11 @@
 `run` handles events until it is through, or until an array is full: its caller makes more room and
 calls again. Columns of (n, K) are flat, tier after tier: row i at tier k stands at k * n + i.
 
-Arrivals come from their sorted column; everything else waits in a heap whose nodes have four
-children. Events that would do nothing are left out where that is known: of a work's end and its
-timeout only the earlier one is kept, unless the server stays busy after it.
+Arrivals come from their sorted column, everything else waits in heaps whose nodes have four
+children: `limits` are the ends of timeouts and of patience, most of which will do nothing, `rounds`
+the steps of batches; `heap` is all else and stays small. Events that would do nothing are left out
+where that is known: of a work's end and its timeout only the earlier one is kept, unless the server
+stays busy after it.
 """
 # mypy: disable-error-code="no-untyped-def,no-untyped-call"
 
@@ -99,48 +101,75 @@ def _entry(source):
 @pasted
 def _run(rows, out, s, lru, final):
     n, heap, clock, cache = len(rows.arrival_ns), s.heap, s.clock[0], lru.state[0]
-    room = (len(heap) - HEAD) // 2 - EVENTS_AT_ONCE
-    hand = np.int64(NOTHING)  # An ENTER for this instant that is not among the other events.
+    clock.rows = n
+    hand = np.int64(NOTHING)  # An event of this instant that is not among the others.
     i = clock.next
     now: Any = np.int64(0)
     code: Any = now
     while True:
         if hand != NOTHING:
-            if is_before(heap, now, hand):
+            if (
+                is_before(heap, now, hand)
+                or is_before(s.limits, now, hand)
+                or is_before(s.rounds, now, hand)
+            ):
                 push(heap, now, hand)
                 hand = np.int64(NOTHING)
                 continue
             code = hand
         else:
-            if heap[HELD] > room or clock.crowded or cache.crowded:
+            if _is_full(heap) or _is_full(s.limits) or _is_full(s.rounds):
+                return FULL
+            if clock.crowded or cache.crowded:
                 return FULL
             if i < n:
                 now, code = rows.arrival_ns[i], ENTER << 56 | i << 8
-            elif (final or n == 0) and heap[HELD] == clock.changes and not _anybody_waits(s.tiers):
-                return TOO_LATE if heap[LATE] else THROUGH
+            elif (final or n == 0) and _is_idle(s, heap[HELD] - clock.changes):
+                return TOO_LATE if _is_late(s) else THROUGH
             elif final or n == 0:
                 now, code = END_OF_TIME, 0
             else:
                 now, code = rows.arrival_ns[n - 1], ENTER << 56 | n << 8
+            source = NOTHING
             if is_before(heap, now, code):
-                now, code = heap[HEAD], heap[HEAD + 1]
+                now, code, source = heap[HEAD], heap[HEAD + 1], 0
+            if is_before(s.limits, now, code):
+                now, code, source = s.limits[HEAD], s.limits[HEAD + 1], 1
+            if is_before(s.rounds, now, code):
+                now, code, source = s.rounds[HEAD], s.rounds[HEAD + 1], 2
+            if source == 0:
                 pop(heap)
+            elif source == 1:
+                pop(s.limits)
+            elif source == 2:
+                pop(s.rounds)
             elif i < n:
                 hand = _arrive(rows, out, s, lru, now, i)
                 i += 1
                 clock.next = i
                 continue
             else:
-                return TOO_LATE if heap[LATE] else THROUGH
+                return TOO_LATE if _is_late(s) else THROUGH
         hand = _handle(rows, out, s, lru, now, code)
 
 
+@pasted
+def _is_full(heap):
+    return heap[HELD] > (len(heap) - HEAD) // 2 - EVENTS_AT_ONCE
+
+
+@pasted
+def _is_late(s):
+    return s.heap[LATE] or s.limits[LATE] or s.rounds[LATE]
+
+
 @part
-def _anybody_waits(tiers):
-    waiting = 0
-    for k in range(len(tiers)):
-        waiting += tiers[k].waiting
-    return waiting > 0
+def _is_idle(s, events):
+    """Return True where no event is a request's own and nobody waits."""
+    held = events + s.limits[HELD] + s.rounds[HELD]
+    for k in range(len(s.tiers)):
+        held += s.tiers[k].waiting
+    return held == 0
 
 
 @pasted
@@ -187,15 +216,18 @@ def _filled_by(tiers, rows, i):
 def _handle(rows, out, s, lru, now, code):
     """Handle an event: what it does to the visit, to the request, and to the server.
 
-    Return the ENTER that is to be handled at this instant, or NOTHING.
+    Return an event that is to be handled at this instant, or NOTHING.
     """
     n, clock, heap = len(rows.arrival_ns), s.clock[0], s.heap
     kind, i, k = code >> 56, code >> 8 & ROWS, code & TIERS
     tier = s.tiers[k]
     visit, starts, frees, judged = STAYS, np.int64(NOBODY), False, False
+    hand = np.int64(NOTHING)
     if kind < DONE or kind == STEP:
         i = _change(clock, tier, s, rows.prompt_tokens, now, kind, i, k)
-        if i != NOBODY:
+        if i != NOBODY and kind == ROUND:
+            hand = DONE << 56 | i << 8 | k
+        elif i != NOBODY:
             visit = ERRORED
             _end_visit(out, now, k * n + i)
         elif kind == CALL and not tier.several:
@@ -211,22 +243,21 @@ def _handle(rows, out, s, lru, now, code):
     v = k * n + i
     if judged:
         visit = ACCEPTED if rows.accept[v] else DECLINED
-    hand = np.int64(NOTHING)
     if visit != STAYS:
         out.visit[v] = visit
         hand = _leave(rows, out, s, lru, now, i, k)
     if frees:
         if tier.replicas:
-            leave_seat(tier, s.replicas, s.seats, heap, now, i, k)
+            leave_seat(tier, s.replicas, s.seats, s.rounds, now, i, k)
         else:
             tier.free += 1
         starts = called(out, tier, s.ring, clock.ring, n, k)
     if starts != NOBODY:
         _start(rows, out, s, tier, now, starts, k, k * n + starts)
     if tier.several:
-        start_waiting(clock, tier, s.slots, s.outages, rows.calls, heap, now, k)
+        start_waiting(clock, tier, s.slots, s.outages, rows.calls, heap, s.limits, now, k)
     elif kind == TIMEOUT and tier.timer == i:
-        set_timer(out, tier, s.ring, clock.ring, heap, n, k)
+        set_timer(out, tier, s.ring, clock.ring, s.limits, n, k)
     return hand
 
 
@@ -237,12 +268,15 @@ def _end_visit(out, now, v):
 
 @pasted
 def _change(clock, tier, s, prompt_tokens, now, kind, step, k):
-    """Let servers come or go, or a batch go on; return the row that is lost by it, or NOBODY."""
+    """Let servers come or go, or a batch go on.
+
+    Return the row that is lost by it or, at the end of a ROUND, is done, or NOBODY.
+    """
     lost = np.int64(NOBODY)
     if kind == ROUND:
-        end_steps(tier, s.replicas, s.seats, s.heap, now, step, k)
+        lost = end_steps(tier, s.replicas, s.seats, s.rounds, now, step, k)
     elif kind == STEP:
-        begin_steps(tier, s.replicas, s.seats, s.heap, prompt_tokens, now, step, k)
+        begin_steps(tier, s.replicas, s.seats, s.rounds, prompt_tokens, now, step, k)
     else:
         clock.changes -= 1
         if kind != CALL and tier.replicas:
@@ -293,14 +327,14 @@ def _start(rows, out, s, tier, now, i, k, v):
     tier.free -= 1
     if tier.replicas:
         tokens = rows.output_tokens[v] if tier.step_ns else 0
-        sit(tier, s.replicas, s.seats, s.heap, tokens, now, i, k)
+        sit(tier, s.replicas, s.seats, s.rounds, tokens, now, i, k)
     out.times[STARTED, v] = now
     done, late = now + rows.service_ns[v], False
     if tier.timeout_ns < UNLIMITED:
         deadline = out.times[ENTERED, v] + tier.timeout_ns
         late = deadline < done or tier.step_ns > 0
         if late and tier.timer != i:
-            push(s.heap, deadline, TIMEOUT << 56 | i << 8 | k)
+            push(s.limits, deadline, TIMEOUT << 56 | i << 8 | k)
     if tier.step_ns == 0 and not (late and tier.cancel):
         push(s.heap, done, DONE << 56 | i << 8 | k)
 

@@ -26,9 +26,9 @@ def wait(rows, s, tier, now, i, k, v):
     """Put a row at the end of its tier's queue."""
     if tier.timer == NOBODY and tier.timeout_ns < UNLIMITED:
         tier.timer = i
-        push(s.heap, now + tier.timeout_ns, TIMEOUT << 56 | i << 8 | k)
+        push(s.limits, now + tier.timeout_ns, TIMEOUT << 56 | i << 8 | k)
     if len(rows.patience_ns) and rows.patience_ns[v] < UNLIMITED:
-        push(s.heap, now + rows.patience_ns[v], GAVE_UP << 56 | i << 8 | k)
+        push(s.limits, now + rows.patience_ns[v], GAVE_UP << 56 | i << 8 | k)
     size = s.clock[0].ring
     s.ring[k * size + (tier.last & (size - 1))] = i
     tier.last += 1
@@ -50,13 +50,13 @@ def called(out, tier, ring, size, n, k):
 
 
 @pasted
-def set_timer(out, tier, ring, size, heap, n, k):
+def set_timer(out, tier, ring, size, limits, n, k):
     """Set the timer for the head of the queue."""
     head = _head(out.times, tier, ring, size, n, k)
     tier.timer = head
     if head != NOBODY:
         limit = out.times[ENTERED, k * n + head] + tier.timeout_ns
-        push(heap, limit, TIMEOUT << 56 | head << 8 | k)
+        push(limits, limit, TIMEOUT << 56 | head << 8 | k)
 
 
 @part

@@ -28,7 +28,7 @@ NOBODY: Final = -1
 
 
 @pasted
-def sit(tier, replicas, seats, heap, tokens, now, i, k):
+def sit(tier, replicas, seats, rounds, tokens, now, i, k):
     """Give a row a slot at the replica with the fewest in service, of several the first."""
     best = -1
     for g in range(tier.first_replica, tier.first_replica + tier.replicas):
@@ -41,22 +41,24 @@ def sit(tier, replicas, seats, heap, tokens, now, i, k):
         at += 1
     seats[at].row = i
     if tier.step_ns:
-        seats[at].left = max(1, tokens)
+        seats[at].end = max(1, tokens)
         seats[at].new = 1
-        cut(replicas[best], heap, now, r, k)
+        cut(replicas[best], rounds, now, r, k)
 
 
 @pasted
-def leave_seat(tier, replicas, seats, heap, now, i, k):
+def leave_seat(tier, replicas, seats, rounds, now, i, k):
     """Take a row out of its slot, which is free for another one if its replica is up."""
-    at = tier.first_seat
-    while seats[at].row != i:
-        at += 1
-    seats[at].row = seats[at].left = -1
+    at = tier.seat
+    if seats[at].row != i:
+        at = tier.first_seat
+        while seats[at].row != i:
+            at += 1
+    seats[at].row = seats[at].end = -1
     r = (at - tier.first_seat) // tier.slots
     replica = replicas[tier.first_replica + r]
     if tier.step_ns and replica.until_ns >= 0:
-        cut(replica, heap, now, r, k)
+        cut(replica, rounds, now, r, k)
     replica.members -= 1
     if replica.is_ == LEAVING and replica.members == 0:
         replica.is_ = OFF
@@ -123,7 +125,7 @@ def _lose(tier, replica, seats, r):
     while seats[at].row < 0:
         at += 1
     i = seats[at].row
-    seats[at].row = seats[at].left = -1
+    seats[at].row = seats[at].end = -1
     replica.members -= 1
     return i
 

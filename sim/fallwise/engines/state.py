@@ -13,9 +13,9 @@ import numpy as np
 from fallwise.engines.attempts import SLOT
 from fallwise.engines.capacity import WEEK_NS
 from fallwise.engines.fleet import FAIL, LOOK, NEVER, OFF, UP, WHAT
-from fallwise.engines.heap import HEAD, HELD, LATE
+from fallwise.engines.heap import HEAD, HELD, LATE, NO_EVENT
 from fallwise.engines.layout import FINISHED, STARTED, Visits
-from fallwise.engines.plan import CHANGE, GAVE_UP, HEDGE, RETRY, STEP, TIMEOUT, Plan
+from fallwise.engines.plan import CHANGE, GAVE_UP, HEDGE, RETRY, ROUND, STEP, TIMEOUT, Plan
 from fallwise.engines.tiers import Records, following_of, numbers, tiers_of
 from fallwise.tables import Bools, Int8s, Int64s
 
@@ -24,7 +24,10 @@ __all__ = ["ROWS", "TIERS", "State", "carried", "fresh", "rows_in_use", "with_mo
 ROWS: Final = (1 << 48) - 1
 TIERS: Final = 15
 
-EVENTS: Final = 256
+LIMITS: Final = (TIMEOUT, GAVE_UP)
+BATCHES: Final = (ROUND, STEP)
+
+EVENTS: Final = 1024
 WAITING: Final = 16
 """Room to begin with."""
 
@@ -35,7 +38,7 @@ CLOCK: Final = numbers(
     "changes",  # How many of the events are no request's own: they alone keep no run going.
     "free_slot",  # First of the slots that were given back, chained by `row`; -1: there is none.
     "unused_slot",  # First of the slots that were never used.
-    "calls",  # How many calls a row may make.
+    "rows",  # How many there are.
     "period_ns",  # Of the steps.
     "rents",  # Not 0 where it is noted what was rented.
 )
@@ -47,6 +50,8 @@ REPLICA: Final = numbers(
     "first_failure",
     "failures",
     "cycle",  # Which of them is next.
+    "steps",  # How many it has made.
+    "next_end",  # The least `end` of those in service when the last steps began.
     "begin_ns",  # When the steps under way began, that all last as long.
     "lasts_ns",
     "until_ns",  # When the last of them ends, -1 where none is under way.
@@ -54,8 +59,8 @@ REPLICA: Final = numbers(
 )
 SEAT: Final = numbers(
     "row",  # The row that is in service there, or -1.
-    "left",  # Tokens to come; 0 for who is done now, -1 after that and where nobody is.
-    "new",  # 1 where the first step is to come.
+    "end",  # How many steps its replica has made when it is done; -1 after that and for nobody.
+    "new",  # 1 where the first step is to come; the end is then how many steps it takes.
 )
 FAILURE: Final = numbers("up_ns", "down_ns")
 STEPS: Final = numbers("at_ns", "servers")
@@ -71,6 +76,9 @@ class State(NamedTuple):
     ways_on: Int64s
     """Of following_of."""
     heap: Int64s
+    limits: Int64s
+    rounds: Int64s
+    """Events to come: those of LIMITS, those of BATCHES, and all others."""
     ring: Int64s
     """(K * clock.ring,) rows in the order of their coming."""
     slots: Records
@@ -109,14 +117,13 @@ def fresh(plan: Plan) -> State:
     ns, code = events.reshape(-1, 2).T
     clock = np.zeros(1, CLOCK)
     clock["ring"], clock["changes"], clock["free_slot"] = WAITING, len(first), -1
-    clock["calls"] = (tiers["several"] * tiers["attempts"] * tiers["width"]).sum()
     clock["period_ns"] = WEEK_NS if plan.hours is None else plan.hours.period_ns
     clock["rents"] = plan.rents
     return State(
         clock=clock,
         tiers=tiers,
         ways_on=following_of(plan),
-        heap=_heap(ns, code),
+        **_heaps(ns, code),
         ring=np.empty(len(tiers) * WAITING, np.int64),
         slots=np.zeros(WAITING, SLOT),
         ends=np.zeros(int(tiers["window"].sum()), np.int8),
@@ -141,7 +148,7 @@ def _fleet(plan: Plan, tiers: Records) -> tuple[Records, Records, Records]:
     """Return replicas, their seats, and their failures."""
     replicas = np.zeros(int(tiers["replicas"].sum()), REPLICA)
     seats = np.zeros(int((tiers["replicas"] * tiers["slots"]).sum()), SEAT)
-    seats["row"] = seats["left"] = -1
+    seats["row"] = seats["end"] = -1
     replicas["until_ns"] = replicas["step_ns"] = -1
     fleet = plan.fleet
     if fleet is None:
@@ -195,7 +202,9 @@ def carried(state: State, out: Visits, keep: Bools) -> State:
 
 def _events(state: State, out: Visits) -> tuple[Int64s, Int64s]:
     """Return times and codes of the events that will do something."""
-    ns, code = state.heap[HEAD : HEAD + 2 * state.heap[HELD]].reshape(-1, 2).T
+    heaps = state.heap, state.limits, state.rounds
+    held = [heap[HEAD : HEAD + 2 * heap[HELD]].reshape(-1, 2) for heap in heaps]
+    ns, code = np.concatenate(held).T
     kind, row, k = code >> 56, code >> 8 & ROWS, code & TIERS
     visit = np.where(_own(code), k * len(out.request) + row, 0)
     over, started = out.times[FINISHED][visit] >= 0, out.times[STARTED][visit] >= 0
@@ -221,18 +230,26 @@ def _queues(state: State, out: Visits) -> list[Int64s]:
     return queues
 
 
+def _heaps(ns: Int64s, code: Int64s) -> dict[str, Int64s]:
+    """Return the heaps of a State, by name."""
+    limits, rounds = np.isin(code >> 56, LIMITS), np.isin(code >> 56, BATCHES)
+    kinds = {"heap": ~(limits | rounds), "limits": limits, "rounds": rounds}
+    return {name: _heap(ns[mine], code[mine]) for name, mine in kinds.items()}
+
+
 def _heap(ns: Int64s, code: Int64s) -> Int64s:
     order = np.lexsort((code, ns))  # What is sorted is a heap.
-    size = max(EVENTS, 1 << (2 * len(ns)).bit_length())
-    heap = np.zeros(HEAD + 2 * size, np.int64)
-    heap[HELD] = len(ns)
+    size = max(EVENTS, 1 << (4 * len(ns)).bit_length())
+    heap = np.full(HEAD + 2 * size, NO_EVENT)
+    heap[HELD], heap[LATE] = len(ns), 0
     heap[HEAD : HEAD + 2 * len(ns)] = np.stack([ns[order], code[order]], axis=1).reshape(-1)
     return heap
 
 
 def _packed(state: State, ns: Int64s, code: Int64s, queues: list[Int64s]) -> State:
-    heap = _heap(ns, code)
-    heap[LATE] = state.heap[LATE]
+    heaps = _heaps(ns, code)
+    for name, heap in heaps.items():
+        heap[LATE] = getattr(state, name)[LATE]
     longest = max(len(rows) for rows in queues)
     rings = np.empty((len(queues), max(WAITING, 1 << (2 * longest).bit_length())), np.int64)
     for k, rows in enumerate(queues):
@@ -240,4 +257,5 @@ def _packed(state: State, ns: Int64s, code: Int64s, queues: list[Int64s]) -> Sta
     state.clock["crowded"], state.clock["ring"] = 0, rings.shape[1]
     state.tiers["first"] = 0
     state.tiers["last"] = [len(rows) for rows in queues]
-    return state._replace(heap=heap, ring=rings.reshape(-1))
+    heap, limits, rounds = heaps.values()
+    return state._replace(heap=heap, limits=limits, rounds=rounds, ring=rings.reshape(-1))

@@ -72,6 +72,7 @@ TIER: Final = numbers(
     "since_ns",
     "below_ns",  # Since when fewer are wanted, -1 where they are not.
     "wanted",  # The most that were wanted since then.
+    "seat",  # Of who was done last.
     # Kept of calls: limits, breaker, budget; who waits, as 1 + a slot, 0 where nobody does.
     "requests_due_ns",
     "tokens_due_ns",
@@ -106,7 +107,7 @@ def tiers_of(plan: Plan) -> Records:
         for name in FLEET:
             tiers[name][plan.fleet.tier] = getattr(plan.fleet, name)
         tiers["first_replica"] = _firsts(tiers["replicas"])
-        tiers["first_seat"] = _firsts(tiers["replicas"] * tiers["slots"])
+        tiers["first_seat"] = tiers["seat"] = _firsts(tiers["replicas"] * tiers["slots"])
     if plan.hours is not None:
         tiers["steps"] = np.bincount(plan.hours.tier, minlength=count)
         tiers["first_step"] = _firsts(tiers["steps"])

@@ -43,13 +43,12 @@ def visit_by_calls(rows, out, s, tier, now, code, i, k, v):
         out.times[ENTERED, v] = now
         out.times[FINISHED, v] = -2 - take_slot(clock, tier, s.slots, now, i)
         if len(rows.patience_ns) and rows.patience_ns[v] < UNLIMITED:
-            push(s.heap, now + rows.patience_ns[v], GAVE_UP << 56 | i << 8 | k)
+            push(s.limits, now + rows.patience_ns[v], GAVE_UP << 56 | i << 8 | k)
     at = -2 - out.times[FINISHED, v]
     if at >= 0:
         tokens = rows.prompt_tokens[i] + rows.output_tokens[v]
-        visit = handle_call(
-            clock, tier, s.slots, s.ends, s.outages, rows.calls, s.heap, tokens, now, code, k, at
-        )
+        places = s.slots, s.ends, s.outages, rows.calls
+        visit = handle_call(clock, tier, *places, s.heap, s.limits, tokens, now, code, k, at)
         if visit != STAYS:
             _close(out, s.slots[at], now, v)
             give_back(clock, s.slots, at)
