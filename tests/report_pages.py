@@ -21,6 +21,7 @@ from fallwise.draw import stream
 from fallwise.report import answer, page
 from fallwise.scenario import Scenario
 from fallwise.scenario import read as read_scenario
+from test_logs import calls, litellm
 from typer.testing import CliRunner
 
 
@@ -102,6 +103,8 @@ ARGS = {
     ),
 }
 STUDIES = (*ARGS, "check")
+FITS = ("fit", "fit a log")
+EXAMPLE = Path(__file__).parent.parent / "docs" / "examples" / "answers.csv"
 
 
 def studied(command: str) -> tuple[dict[str, Any], str]:
@@ -116,6 +119,11 @@ def folder(command: str) -> tuple[dict[str, Any], str, list[str]]:
         path, out = Path(home) / "asked.yaml", Path(home) / "out"
         path.write_text(STUDY)
         args = [command, str(path), *ARGS.get(command, ()), "--out", str(out)]
+        if command == "fit":
+            args = ["fit", str(EXAMPLE), "--tiers", "cheap,good", "--out", str(out)]
+        if command == "fit a log":
+            log = litellm(Path(home) / "log.jsonl", calls(400))
+            args = ["fit", str(log), "--key", "messages", "--out", str(out)]
         result = CliRunner().invoke(app, args, catch_exceptions=False)
         assert result.exit_code in (0, 1), result.output
         summary = json.loads((out / "summary.json").read_text())

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 from fallwise.report.pieces import Bars, forest, linear, logarithmic, stacked
-from fallwise.report.studies import breakeven, compare, sensitivity, size
+from fallwise.report.studies import breakeven, compare, fit, sensitivity, size
 from fallwise.report.studies.breakeven import pays
 from fallwise.report.words import JOINED, dollars, seconds, share
-from report_pages import STUDIES, checked, studied
+from report_pages import FITS, STUDIES, checked, studied
 
 
 def words(text: str) -> str:
@@ -26,7 +26,7 @@ def heading(text: str) -> str:
     return words("<body>" + found[1])
 
 
-@pytest.mark.parametrize("command", STUDIES)
+@pytest.mark.parametrize("command", [*STUDIES, *FITS])
 def test_a_page_needs_nothing_else_and_ends_with_assumptions_and_provenance(command: str) -> None:
     summary, text = studied(command)
     assert not re.search(
@@ -35,7 +35,11 @@ def test_a_page_needs_nothing_else_and_ends_with_assumptions_and_provenance(comm
     assert len(text.encode()) < 200_000
     assert "</script><b>" not in text
     said = words(text)
-    for what in ("tiers.big.usd_per_request", "0.01", "a price list", f"seed {summary['seed']}"):
+    assumed = [(item["key"], item["why"]) for item in summary["assumptions"]]
+    if command in STUDIES:
+        assert ("tiers.big.usd_per_request", "a price list") in assumed
+        assert "0.01" in said
+    for what in (*(words for pair in assumed for words in pair), f"seed {summary['seed']}"):
         assert what in said
     assert said.index("Assumed, not measured") < said.index("How it was computed")
     assert "nan" not in re.findall(r"\w+", said.lower())
@@ -149,6 +153,36 @@ def test_a_check_shows_every_row_and_the_difference_that_says_most() -> None:
         assert "noise floor" in said
         assert "not judged: ttft_s".lower() in said.lower()
     assert words(other).count(" DIFFER ") == sum(r["agree"] is False for r in slower["rows"])
+
+
+def test_a_fit_says_how_far_it_is_off_beside_what_chance_makes() -> None:
+    summary, text = studied("fit")
+    held = summary["held"]
+    off, most = (f"{100 * held[name]:.1f}" for name in ("error_mean", "error_max"))
+    said = heading(text)
+    assert f"to {off} points on average and {most} at most; chance alone makes up to ±" in said
+    rows = held["cascades"]
+    inside = sum(row["low"] <= row["predicted"] <= row["high"] for row in rows)
+    assert f"{inside} of {len(rows)} predictions are inside it." in said
+    for one in held["laid"]:
+        assert f"{one['model']}: {one['of']} of {one['n']:,} answers" in words(text)
+    assert {one["of"] for one in held["laid"]} == {"score", "seconds"}
+    tier = summary["tiers"][0]
+    for end in (tier["accuracy"], *tier["accuracy_within"]):
+        assert share(end).replace("\u00a0", " ") in words(text)
+    alone = summary | {"held": held | {"cascades": [], "pick": None, "laid": []}}
+    assert "without scores there is no cascade to test" in fit(alone).verdict
+
+
+def test_a_fitted_log_says_its_traffic_and_its_worst_law() -> None:
+    summary, text = studied("fit a log")
+    traffic, worst = summary["traffic"], max(summary["held"]["laid"], key=lambda one: one["ks"])
+    low, rate, high = (f"{traffic[f'rate_rps{end}']:.3g}" for end in ("_low", "", "_high"))
+    said = heading(text)
+    assert said.startswith(f"400 requests came at {rate} a second ({low} to {high});")
+    assert traffic["rate_rps_low"] < traffic["rate_rps"] < traffic["rate_rps_high"]
+    assert f"({worst['model']})" in said
+    assert "log.jsonl" in words(text) and "Equal questions: by the field messages." in words(text)
 
 
 def test_places_are_in_percent_of_their_box() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from fallwise.report import figures
 from fallwise.report.words import share
-from report_pages import ARGS, checked, folder, learns, made
+from report_pages import ARGS, FITS, checked, folder, learns, made
 
 
 def headings(html: str) -> dict[str, list[str]]:
@@ -31,7 +31,7 @@ def beside(html: str, names: set[str]) -> None:
     assert missing == {}
 
 
-@pytest.mark.parametrize("command", ["run", "tune", *ARGS])
+@pytest.mark.parametrize("command", ["run", "tune", *ARGS, *FITS])
 def test_every_figure_of_a_page_is_in_its_folder_as_png_and_svg(command: str) -> None:
     _, html, files = folder(command)
     names = {Path(name).stem for name in files}

@@ -14,8 +14,9 @@ from analysis_cascades import scenario, tier
 from fallwise.cli.app import app
 from fallwise.draw import draw, read_evaluations, stream
 from fallwise.errors import TableError
-from fallwise.planning.fit import fit, held, tetrachoric
+from fallwise.planning.fit import fit, tetrachoric
 from fallwise.planning.fitted import scenario_text
+from fallwise.planning.held import held
 from fallwise.scenario import parse, read
 from typer.testing import CliRunner
 
@@ -97,7 +98,8 @@ def test_the_fitted_scenario_predicts_the_replayed_cascade(tmp_path: Path) -> No
     assert picked["saving"]["predicted"] == pytest.approx(picked["saving"]["replayed"], abs=0.02)
     assert checked["error_max"] < 0.015
     # Kolmogorov's 99.99 % point at 20,000 against 200,000, and one step of the quantiles.
-    assert checked["scores_ks"]["org/m0"] < 0.017 + 1 / 200
+    (score,) = (one for one in checked["laid"] if one["of"] == "score")
+    assert score["model"] == "org/m0" and score["ks"] < 0.017 + 1 / 200
 
 
 def test_the_command_writes_a_scenario_that_reads_back(
@@ -115,6 +117,24 @@ def test_the_command_writes_a_scenario_that_reads_back(
     assert {item.key for item in case.assumptions} == {x["key"] for x in summary["assumptions"]}
     with pytest.raises(TableError, match="already"):
         CliRunner().invoke(app, call, catch_exceptions=False)
+
+
+def test_half_of_the_questions_is_known_no_surer_than_it_is(tmp_path: Path) -> None:
+    """Predictions from one half are inside what chance allows the other half about so often."""
+    rows = read_evaluations(table(tmp_path / "t.csv", 4000))
+    inside, chance = [], []
+    for seed in range(12):
+        order = stream(seed, "half").permutation(len(rows))
+        one, other = rows.take(order[::2]), rows.take(order[1::2])
+        found = fit(one)
+        (tmp_path / "s.yaml").write_text(scenario_text("half", "t.csv", len(one), found))
+        checked = held(other, found, read(tmp_path / "s.yaml"), "confidence", len(one))
+        inside += [row["low"] <= row["predicted"] <= row["high"] for row in checked["cascades"]]
+        chance += [one["ks"] <= one["chance"] + 1 / 200 for one in checked["laid"]]
+    assert np.mean(inside) > 0.8 and np.mean(chance) > 0.9
+    widths = [row["high"] - row["low"] for row in checked["cascades"]]
+    # 2,000 against 2,000 at a quality of about 0.8: 3.9 standard errors, of both halves.
+    assert np.mean(widths) == pytest.approx(3.92 * np.sqrt(2 * 0.16 / 2000), rel=0.35)
 
 
 def test_odd_models_are_refused_or_renamed(tmp_path: Path) -> None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fallwise.cli.answers import deliver
+from fallwise.cli.answers import deliver, page_of
 from fallwise.cli.options import AsJson, Out
 from fallwise.errors import Problem, TableError
+
+if TYPE_CHECKING:
+    from fallwise.scenario import Scenario
 
 __all__ = ["fit"]
 
@@ -39,6 +42,7 @@ def fit(
     log (JSON lines, LiteLLM's or OpenTelemetry's names): traffic, times, lengths, repeats, prices.
     """
     from fallwise.draw.logs import LOGS
+    from fallwise.report import refuse
 
     models = [name.strip() for name in (tiers or "").split(",") if name.strip()]
     if save is not None and save.exists():
@@ -46,6 +50,8 @@ def fit(
         raise TableError(Problem(rule, remedy, value=str(save), file="--save"))
     stem = re.sub(r"[^A-Za-z0-9._-]+", "-", "-".join(filter(None, (table.stem, dataset))))
     name = "fitted-" + stem.strip("-.").removesuffix(".jsonl")
+    folder = out or Path("results") / f"{name}-fit"
+    refuse(folder)
     if table.name.lower().endswith(LOGS):
         files, summary = _from_log(table, name, models, key, save)
         show = _show_log
@@ -55,13 +61,46 @@ def fit(
             raise TableError(Problem(rule, remedy, file="--tiers"))
         files, summary = _from_table(table, name, models, dataset, split, score_column, save)
         show = _show
-    for path, text in files.items():
-        try:
-            path.write_text(text, encoding="utf-8")
-        except OSError as error:
-            rule, remedy = f"cannot be written: {error.strerror}", "name another file"
-            raise TableError(Problem(rule, remedy, value=str(path), file="--save")) from None
-    deliver(summary, out or Path("results") / f"{name}-fit", as_json, show)
+    html = page_of(summary, _scenario(files))
+    if save is not None:
+        for path, text in files.items():
+            _write(path, text)
+    deliver(summary, folder, as_json, show, html)
+
+
+def _scenario(files: dict[Path, str]) -> Scenario:
+    """Return the scenario of the files, the first of which is its own, wherever they will be."""
+    from tempfile import TemporaryDirectory
+
+    from fallwise.scenario import read
+
+    with TemporaryDirectory() as home:
+        for path, text in files.items():
+            (Path(home) / path.name).write_text(text, encoding="utf-8")
+        return read(Path(home) / next(iter(files)).name)
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        rule, remedy = f"cannot be written: {error.strerror}", "name another file"
+        raise TableError(Problem(rule, remedy, value=str(path), file="--save")) from None
+
+
+def _begun(name: str, table: Path, assumptions: list[tuple[str, str]]) -> dict[str, Any]:
+    """Return the keys that both summaries begin with."""
+    from fallwise import __version__
+
+    return {
+        "scenario": name,
+        "command": "fit",
+        "seed": 1,
+        "version": __version__,
+        "engine": "compiled",
+        "read": {"file": table.name},
+        "assumptions": [{"key": key, "why": why} for key, why in assumptions],
+    }
 
 
 def _from_table(
@@ -73,33 +112,24 @@ def _from_table(
     score_column: str,
     save: Path | None,
 ) -> tuple[dict[Path, str], dict[str, Any]]:
-    from ruamel.yaml import YAML
-
-    from fallwise import __version__
     from fallwise.draw import read_evaluations
     from fallwise.planning.fit import fit as fitted_to
     from fallwise.planning.fitted import assumed, scenario_text
-    from fallwise.scenario import parse
 
     rows = read_evaluations(table, models, dataset, split)
     found = fitted_to(rows, score_column)
     source = ", ".join(filter(None, (table.name, dataset, split)))
     text = scenario_text(name, source, len(rows), found)
-    scenario = parse(YAML(typ="safe", pure=True).load(text))
-    summary: dict[str, Any] = {
-        "scenario": name,
-        "command": "fit",
-        "seed": scenario.run.seed,
-        "version": __version__,
-        "engine": "compiled",
+    summary = _begun(name, table, assumed(found))
+    summary["read"] |= {"dataset": dataset, "split": split, "score_column": score_column}
+    summary |= {
         "questions": len(rows),
         "tiers": [
             vars(tier) | {"service": tier.service and tier.service._asdict()} for tier in found
         ],
         "held": _held(rows, name, score_column),
-        "assumptions": [{"key": key, "why": why} for key, why in assumed(found)],
     }
-    return {save: text} if save is not None else {}, summary
+    return {save or Path("scenario.yaml"): text}, summary
 
 
 def _held(rows: Any, name: str, score_column: str) -> dict[str, Any]:
@@ -108,8 +138,8 @@ def _held(rows: Any, name: str, score_column: str) -> dict[str, Any]:
 
     from fallwise.draw import stream
     from fallwise.planning.fit import fit as fitted_to
-    from fallwise.planning.fit import held
     from fallwise.planning.fitted import scenario_text
+    from fallwise.planning.held import held
     from fallwise.scenario import parse
 
     order = stream(1, "fit.half").permutation(len(rows))
@@ -118,29 +148,29 @@ def _held(rows: Any, name: str, score_column: str) -> dict[str, Any]:
     text = scenario_text(name, "half", len(one), found)
     scenario = parse(YAML(typ="safe", pure=True).load(text))
     about = {"fitted_on": len(one), "compared_with": len(other)}
-    return about | held(other, found, scenario, score_column)
+    return about | held(other, found, scenario, score_column, len(one))
 
 
 def _from_log(
     path: Path, name: str, models: list[str], key: str | None, save: Path | None
 ) -> tuple[dict[Path, str], dict[str, Any]]:
-    from fallwise import __version__
     from fallwise.draw.logs import read_log
     from fallwise.planning.logfit import assumed, fit_log, log_text, trace_text
 
     log = read_log(path, key)
     found = fit_log(log, models or None)
-    summary: dict[str, Any] = {
-        "scenario": name,
-        "command": "fit",
-        "seed": 1,
-        "version": __version__,
-        "engine": "compiled",
+    gap = found.gap_s.dict()
+    summary = _begun(name, path, assumed(found))
+    summary["read"] |= {"key": key}
+    summary |= {
         "requests": len(found.arrival_s),
         "calls": len(log),
         "skipped": log.skipped,
         "traffic": {
+            "seconds": float(found.arrival_s[-1]),
             "rate_rps": found.rate_rps,
+            "rate_rps_low": None if gap["high"] is None else 1 / gap["high"],
+            "rate_rps_high": 1 / gap["low"] if gap["low"] and gap["low"] > 0 else None,
             "cv": found.cv,
             "dispersion": {f"{window}_s": x for window, x in found.dispersion.items()},
             "repeat_share": found.repeat_share,
@@ -161,15 +191,14 @@ def _from_log(
             }
             for tier in found.tiers
         ],
-        "assumptions": [{"key": at, "why": why} for at, why in assumed(found)],
+        "held": {"laid": [tier.laid for tier in found.tiers], "cascades": [], "pick": None},
     }
-    if save is None:
-        return {}, summary
-    trace = save.with_name(f"{save.stem}-requests.csv")
-    if trace.exists():
+    file = save or Path("scenario.yaml")
+    trace = file.with_name(f"{file.stem}-requests.csv")
+    if save is not None and trace.exists():
         rule, remedy = "is there already", "name another scenario file, or take it away"
         raise TableError(Problem(rule, remedy, value=str(trace), file="--save"))
-    return {save: log_text(name, path.name, found, trace.name), trace: trace_text(found)}, summary
+    return {file: log_text(name, path.name, found, trace.name), trace: trace_text(found)}, summary
 
 
 def _show_log(console: Any, summary: dict[str, Any]) -> None:
@@ -190,9 +219,9 @@ def _show_log(console: Any, summary: dict[str, Any]) -> None:
     ):
         if traffic[name] is not None:
             console.print(f"{percent(traffic[name])} {words}.")
-    console.print(f"\n{'model':<30}{'calls':>9}{'failed':>8}{'KS':>7}  law of seconds")
+    console.print(f"\n{'model':<26}{'calls':>9}{'failed':>8}{'KS':>7}  law of seconds")
     for tier in summary["tiers"]:
-        row = f"{tier['model'][:29]:<30}{tier['calls']:>9,}{tier['failed']:>8,}"
+        row = f"{tier['model'][:25]:<26}{tier['calls']:>9,}{tier['failed']:>8,}"
         console.print(f"{row}{tier['seconds_ks']:>7.3f}  {tier['law']}", markup=False)
         price = tier["usd_per_mtok"]
         words = f"{usd(tier['usd_per_request'])} a call"
@@ -200,7 +229,7 @@ def _show_log(console: Any, summary: dict[str, Any]) -> None:
             words = f"{usd(price[0])} and {usd(price[1])} per million prompt and output tokens"
         console.print(f"  {words}")
     console.print(
-        "\nLogged seconds have the provider's own queueing in them: as service times of a tier\n"
+        "\nLogged seconds have the provider's own queueing in them: as service times of a tier "
         "with few servers they count the wait twice. Failed calls are counted, not fitted.\n"
     )
 
@@ -211,7 +240,7 @@ def _show(console: Any, summary: dict[str, Any]) -> None:
     held = summary["held"]
     console.print(f"Fitted to {summary['questions']:,} questions.\n")
     console.print(f"{'model':<34}{'right':>9}{'loading':>9}{'AUROC':>8}{'KS':>7}{'KS of s':>9}")
-    ks = held["scores_ks"]
+    ks = {one["model"]: one["ks"] for one in held["laid"] if one["of"] == "score"}
     for tier in summary["tiers"]:
         area = "–" if tier["auroc"] is None else f"{tier['auroc']:.3f}"
         gap = f"{ks[tier['model']]:.3f}" if tier["model"] in ks else "–"

@@ -1,4 +1,4 @@
-"""From an evaluation table to synthetic answers with the same numbers, and how well they hold.
+"""From an evaluation table to synthetic answers with the same numbers; `held` says how they hold.
 
 The model is that of `draw.latent`: one difficulty that all tiers share. What it does not know:
 topics, scores whose trust differs by topic, more than one kind of difficulty.
@@ -6,7 +6,6 @@ topics, scores whose trust differs by topic, more than one kind of difficulty.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from math import sqrt
 from typing import Any, Final
@@ -14,36 +13,35 @@ from typing import Any, Final
 import numpy as np
 
 from fallwise.analysis.calibration import auroc
-from fallwise.analysis.quality import threshold_curve
-from fallwise.draw import EvaluationTable, draw
+from fallwise.analysis.intervals import t_interval
+from fallwise.draw import EvaluationTable
 from fallwise.draw.latent import ability
 from fallwise.errors import FallwiseError, Problem, TableError
 from fallwise.planning.latency import Fitted, latency_law
-from fallwise.scenario import Scenario
 from fallwise.scenario.tiers import SyntheticAnswers
-from fallwise.tables import Bools, Floats, RequestTable
+from fallwise.tables import Bools, Floats
 
-__all__ = ["FittedTier", "fit", "held", "tetrachoric"]
+__all__ = ["RIGHT", "FittedTier", "fit", "tetrachoric"]
 
 STEPS: Final = 200
 """Steps of the score's quantile function; an atom of less than half a step is lost."""
-SHARES: Final = tuple(i / 10 for i in range(1, 10))
-"""Escalated shares at which predicted and replayed cascades are compared."""
 HIGHEST: Final = 0.98
-MARGIN: Final = 0.01
 RIGHT: Final = 0.5
+"""Graded answers count as right from here on."""
 
 
 @dataclass(frozen=True)
 class FittedTier:
     """What was read off the table about one model; None where it has no such column.
 
-    score_quantiles are the score's at equal steps of probability. service is the law of its
-    seconds. usd is the mean price of a call, tokens its lengths' p50 and p99.
+    accuracy_within is its 95 % interval. score_quantiles are the score's at equal steps of
+    probability. service is the law of its seconds. usd is the mean price of a call, tokens its
+    lengths' p50 and p99.
     """
 
     model: str
     accuracy: float
+    accuracy_within: tuple[float, float]
     loading: float
     auroc: float | None = None
     score_loading: float | None = None
@@ -95,7 +93,10 @@ def _tier(
         known["usd"] = float(usd.mean())
     if tokens is not None:
         known["output_tokens"] = tuple(np.quantile(tokens, [0.5, 0.99]).tolist())
-    return FittedTier(model, float(right[:, k].mean()), loading, **known)
+    # A table may be sorted by what is right: its questions are a sample, whatever their order.
+    accuracy = t_interval(right[:, k])
+    within = max(0.0, accuracy.low), min(1.0, accuracy.high)
+    return FittedTier(model, accuracy.value, within, loading, **known)
 
 
 def _score(score: Floats, right: Bools, loadings: Floats, k: int) -> dict[str, Any]:
@@ -175,88 +176,3 @@ def tetrachoric(a: Any, b: Any) -> float:
     if excess(-0.999) > 0:
         return -0.999
     return 0.999 if excess(0.999) < 0 else float(brentq(excess, -0.999, 0.999))
-
-
-def held(
-    table: EvaluationTable, tiers: Sequence[FittedTier], scenario: Scenario, score_column: str
-) -> dict[str, Any]:
-    """Return how well the fitted scenario holds, in grades: predicted against replayed.
-
-    `cascades`: for the first model before the last, quality at nine escalated shares. `pick`: the
-    threshold that is predicted to be a point below the last model alone, and what it comes to.
-    `together`: for each two models the share that both get right. `scores_ks`: the largest gap of
-    the score's distribution functions (Kolmogorov and Smirnov), by model. The table should be of
-    other questions than those that were fitted.
-    """
-    requests = draw(scenario)
-    together = _together(table, requests.correct)
-    ks = {}
-    for k, tier in enumerate(tiers):
-        if tier.score_quantiles is not None:
-            ks[tier.model] = _ks(table.columns[score_column][:, k], requests.score[:, k])
-    found: dict[str, Any] = {"scores_ks": ks, "together": together, "pick": None}
-    found |= {"cascades": [], "error_mean": None, "error_max": None}
-    if tiers[0].score_quantiles is None or len(tiers) < 2:
-        return found
-    last = len(tiers) - 1
-    right = (table.correct >= RIGHT).astype(np.float64)
-    score = table.columns[score_column][:, 0]
-    curves = [
-        threshold_curve(s, (c[:, 0], c[:, last]), (0.0, 1.0))
-        for s, c in ((score, right), (requests.score[:, 0], requests.correct.astype(np.float64)))
-    ]
-    for share in SHARES:
-        # By share, not by threshold: an atom would have to be parted to have the same of both.
-        q = [float(np.interp(share, curve.escalation_rate, curve.quality)) for curve in curves]
-        found["cascades"].append({"escalated": share, "replayed": q[0], "predicted": q[1]})
-    errors = [abs(row["replayed"] - row["predicted"]) for row in found["cascades"]]
-    found["pick"] = _pick(table, tiers, requests, score)
-    return found | {"error_mean": float(np.mean(errors)), "error_max": max(errors)}
-
-
-def _together(table: EvaluationTable, drawn: Any) -> list[dict[str, Any]]:
-    right = table.correct >= RIGHT
-    return [
-        {
-            "models": [table.models[i], table.models[j]],
-            "replayed": float((right[:, i] & right[:, j]).mean()),
-            "predicted": float(((drawn[:, i] >= RIGHT) & (drawn[:, j] >= RIGHT)).mean()),
-        }
-        for i in range(len(table.models))
-        for j in range(i + 1, len(table.models))
-    ]
-
-
-def _pick(
-    table: EvaluationTable, tiers: Sequence[FittedTier], requests: RequestTable, score: Floats
-) -> dict[str, Any] | None:
-    """Return predicted and replayed quality and saving at one threshold; None without prices."""
-    cheap, dear = tiers[0].usd, tiers[-1].usd
-    if cheap is None or not dear:
-        return None
-    drawn, right = requests.correct.astype(np.float64), (table.correct >= RIGHT).astype(np.float64)
-    curve = threshold_curve(
-        requests.score[:, 0], (drawn[:, 0], drawn[:, -1]), (cheap, cheap + dear)
-    )
-    enough = np.flatnonzero(curve.quality >= drawn[:, -1].mean() - MARGIN)
-    if not len(enough):
-        return None
-    at = enough[curve.cost_usd_mean[enough].argmin()]
-    kept = score >= curve.threshold[at]
-    usd = table.columns["cost_usd"]
-    replayed = usd[:, 0].mean() + (~kept * usd[:, -1]).mean()
-    quality = float(np.where(kept, right[:, 0], right[:, -1]).mean())
-    return {
-        "threshold": float(curve.threshold[at]) if np.isfinite(curve.threshold[at]) else None,
-        "quality": {"predicted": float(curve.quality[at]), "replayed": quality},
-        "saving": {
-            "predicted": 1 - float(curve.cost_usd_mean[at]) / dear,
-            "replayed": 1 - float(replayed / usd[:, -1].mean()),
-        },
-    }
-
-
-def _ks(a: Floats, b: Floats) -> float:
-    at = np.concatenate([a, b])
-    shares = [np.searchsorted(np.sort(x), at, side="right") / len(x) for x in (a, b)]
-    return float(np.abs(shares[0] - shares[1]).max())

@@ -13,7 +13,7 @@ from fallwise.draw.streams import Streams
 from fallwise.scenario.laws import Law
 from fallwise.tables import Floats
 
-__all__ = ["Fitted", "latency_law"]
+__all__ = ["Fitted", "latency_law", "times_of"]
 
 STEPS: Final = 200
 GOOD: Final = 0.03
@@ -53,18 +53,25 @@ def latency_law(
 
 def _gap(law: dict[str, Any], seconds: Floats, output_tokens: Floats | None) -> float:
     """Return the largest gap of the distribution functions of what was measured and is drawn."""
-    times = max(1, 20_000 // len(seconds))
-    tokens = None if output_tokens is None else np.tile(output_tokens, times).astype(np.int32)
-    checked: Law = TypeAdapter[Law](Law).validate_python(law)
-    n = times * len(seconds)
-    # The prompt has no part in the law: prefill is in the time to the first token.
-    sample = np.sort(drawn(checked, Streams(1), "fit", n, tokens, np.zeros(n)))
+    sample = np.sort(times_of(law, len(seconds), output_tokens))
     at = np.sort(seconds)
     n = len(at)
     # The measured function steps: both ends of each step count.
     right = np.abs(np.searchsorted(sample, at, side="right") / len(sample) - _ecdf(at, "right"))
     left = np.abs(np.searchsorted(sample, at, side="left") / len(sample) - _ecdf(at, "left"))
     return float(max(right.max(), left.max())) if n else 0.0
+
+
+def times_of(law: dict[str, Any], calls: int, output_tokens: Floats | None = None) -> Floats:
+    """Return what a law draws for so many calls of these (n,) lengths, over and over: some 20,000.
+
+    The prompt has no part in it: prefill is in the time to the first token.
+    """
+    again = max(1, 20_000 // calls)
+    tokens = None if output_tokens is None else np.tile(output_tokens, again).astype(np.int32)
+    checked: Law = TypeAdapter[Law](Law).validate_python(law)
+    n = again * calls
+    return drawn(checked, Streams(1), "fit", n, tokens, np.zeros(n))
 
 
 def _ecdf(at: Floats, side: Any) -> Floats:

@@ -14,10 +14,12 @@ from typing import Any, Final
 
 import numpy as np
 
+from fallwise.analysis.intervals import Estimate, batch_mean
 from fallwise.analysis.learning import arrivals_of
 from fallwise.draw.logs import GatewayLog
 from fallwise.errors import Problem, TableError
-from fallwise.planning.latency import Fitted, latency_law
+from fallwise.planning.laid import laid
+from fallwise.planning.latency import Fitted, latency_law, times_of
 from fallwise.planning.replayed import flow, named
 from fallwise.tables import Bools, Floats, Int64s
 
@@ -36,6 +38,7 @@ class LoggedTier:
     """One model's calls: those that were answered, without those from a cache.
 
     prices are USD per million prompt and output tokens; usd a call, where they do not explain it.
+    laid has the logged seconds beside those of the law.
     """
 
     model: str
@@ -45,6 +48,7 @@ class LoggedTier:
     prices: tuple[float, float] | None
     usd: float | None
     output_tokens: float | None
+    laid: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,7 @@ class FittedLog:
     """What a log says: tiers, cheapest first, and its requests, one a trace.
 
     arrival_s, prompt_tokens, output_tokens, key (n,), the last three None where not known
+    gap_s  between two requests, on average
     dispersion by window: variance of the counts over their mean; of Poisson traffic 1
     """
 
@@ -61,6 +66,7 @@ class FittedLog:
     output_tokens: Floats | None
     key: Int64s | None
     rate_rps: float
+    gap_s: Estimate
     cv: float
     dispersion: dict[int, float]
     repeat_share: float | None
@@ -102,6 +108,7 @@ def fit_log(log: GatewayLog, models: Sequence[str] | None = None) -> FittedLog:
         _last_output(log, mine, first),
         key,
         len(gaps) / float(arrival_s[-1]),
+        batch_mean(gaps),
         float(gaps.std() / gaps.mean()),
         {int(row["window_s"]): row["dispersion"] for row in bursts},
         None if key is None else 1 - len(np.unique(key)) / len(key),
@@ -134,7 +141,8 @@ def _tier(log: GatewayLog, model: str) -> LoggedTier:
             prices = float(found[0] * 1e6), float(found[1] * 1e6)
     failed = int((calls & ~log.ok).sum())
     typical = float(np.median(output)) if known else None
-    return LoggedTier(model, n, failed, service, prices, usd, typical)
+    beside = laid(model, "seconds", seconds, times_of(service.law, n, output if known else None))
+    return LoggedTier(model, n, failed, service, prices, usd, typical, beside)
 
 
 def _whole(values: Floats, rows: Bools) -> Floats | None:

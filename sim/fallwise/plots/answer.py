@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from fallwise.plots.budget import latency_budget
 from fallwise.plots.calibration import believed
 from fallwise.plots.differences import differences
+from fallwise.plots.fit import cascades, laws
 from fallwise.plots.headroom import headroom
 from fallwise.plots.money import what_was_tuned
 from fallwise.plots.style import Summary
@@ -37,6 +38,11 @@ def answer(summary: Summary) -> Iterator[tuple[str, Figure]]:
         yield "tuned", what_was_tuned(summary)
         if summary["calibration"]:
             yield "calibration", believed(summary)
+    if summary["command"] == "fit":
+        if summary["held"]["cascades"]:
+            yield "cascades", cascades(summary)
+        if summary["held"]["laid"]:
+            yield "laws", laws(summary)
     if summary["command"] == "size" and summary["headroom"]:
         yield "headroom", headroom(summary)
     if summary["command"] == "size" and summary["grown"] and summary["grown"]["headroom"]:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from fallwise.report.pieces import Study
 from fallwise.report.rendering import assumed, templates
-from fallwise.report.studies import breakeven, check, compare, sensitivity, size
+from fallwise.report.studies import breakeven, check, compare, fit, sensitivity, size
 from fallwise.scenario import Scenario
 from fallwise.tables import OutcomeTable
 
@@ -17,6 +17,7 @@ STUDIES: Final[dict[str, Callable[..., Study]]] = {
     "breakeven": breakeven,
     "check": check,
     "compare": compare,
+    "fit": fit,
     "sensitivity": sensitivity,
     "size": size,
 }
