@@ -112,6 +112,7 @@ def _run(rows, out, s, lru, final):
                 is_before(heap, now, hand)
                 or is_before(s.limits, now, hand)
                 or is_before(s.rounds, now, hand)
+                or (hand >= STEP << 56 and _may_arrive(rows, i, now, final))
             ):
                 push(heap, now, hand)
                 hand = np.int64(NOTHING)
@@ -154,6 +155,15 @@ def _run(rows, out, s, lru, final):
 
 
 @pasted
+def _may_arrive(rows, i, now, final):
+    """Return True where row i, or one that is still to be told of, comes at this instant."""
+    n = len(rows.arrival_ns)
+    if i < n:
+        return rows.arrival_ns[i] == now
+    return not final and n > 0 and rows.arrival_ns[n - 1] == now
+
+
+@pasted
 def _is_full(heap):
     return heap[HELD] > (len(heap) - HEAD) // 2 - EVENTS_AT_ONCE
 
@@ -180,9 +190,10 @@ def _arrive(rows, out, s, lru, now, i):
     begin_visits(tiers, out, i, n, np.int64(NOBODY))
     if s.clock[0].rents:
         for k in range(len(tiers)):
-            rent(tiers[k], now, ZERO)
-            out.times[RENTED, k * n + i] = tiers[k].rented_ns
-            tiers[k].rented_ns = 0
+            if tiers[k].steps or tiers[k].replicas:
+                rent(tiers[k], now, ZERO)
+                out.times[RENTED, k * n + i] = tiers[k].rented_ns
+                tiers[k].rented_ns = 0
     if asks_cache(tiers, rows, i):
         out.times[ENTERED, i] = out.times[STARTED, i] = now
         slot = caches.look_up(lru.state[0], lru.table, lru.slots, rows.key[i], now)
@@ -225,8 +236,8 @@ def _handle(rows, out, s, lru, now, code):
     hand = np.int64(NOTHING)
     if kind < DONE or kind == STEP:
         i = _change(clock, tier, s, rows.prompt_tokens, now, kind, i, k)
-        if i != NOBODY and kind == ROUND:
-            hand = DONE << 56 | i << 8 | k
+        if kind == ROUND:
+            hand = i
         elif i != NOBODY:
             visit = ERRORED
             _end_visit(out, now, k * n + i)
@@ -270,7 +281,7 @@ def _end_visit(out, now, v):
 def _change(clock, tier, s, prompt_tokens, now, kind, step, k):
     """Let servers come or go, or a batch go on.
 
-    Return the row that is lost by it or, at the end of a ROUND, is done, or NOBODY.
+    Return the row that is lost by it, or NOBODY; of a ROUND the event that comes of it, or NOTHING.
     """
     lost = np.int64(NOBODY)
     if kind == ROUND:

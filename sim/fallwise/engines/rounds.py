@@ -11,7 +11,7 @@ import numpy as np
 from fallwise.engines.fleet import LEAVING, UP
 from fallwise.engines.heap import push
 from fallwise.engines.jit import pasted
-from fallwise.engines.plan import ROUND, STEP
+from fallwise.engines.plan import DONE, ROUND, STEP
 
 __all__ = ["begin_steps", "cut", "end_steps"]
 
@@ -58,29 +58,30 @@ def begin_steps(tier, replicas, seats, rounds, prompt_tokens, now, r, k):
 
 @pasted
 def end_steps(tier, replicas, seats, rounds, now, r, k):
-    """Count the steps that end now; return the row that is done, if there is one, or -1.
+    """Count the steps that end now; return the event that comes of it at this instant, or -1.
 
-    Where there are several this event comes again for the next one.
+    One who is done is DONE before the next STEP; where there are several, this event comes again.
     """
     replica = replicas[tier.first_replica + r]
-    row = np.int64(-1)
+    code, step = np.int64(-1), STEP << 56 | r << 8 | k
     if replica.until_ns == now:
         replica.steps += (now - replica.begin_ns) // replica.lasts_ns
         replica.until_ns = -1
         replica.step_ns = now
-        push(rounds, now, STEP << 56 | r << 8 | k)
+        if replica.steps < replica.next_end:
+            return step
+        push(rounds, now, step)
     elif replica.done == 0:
-        return row  # The steps were cut, or lost with the replica.
-    if replica.steps < replica.next_end:
-        return row
+        return code  # The steps were cut, or lost with the replica.
     first, done = tier.first_seat + r * tier.slots, 0
     for at in range(first, first + tier.slots):
         seat = seats[at]
         if seat.end == replica.steps and not seat.new:
             done += 1
             if done == 1:
-                row, seat.end, tier.seat = seat.row, -1, at
+                code = DONE << 56 | seat.row << 8 | k
+                seat.end, tier.seat = -1, at
     replica.done = max(0, done - 1)
     if done > 1:
         push(rounds, now, ROUND << 56 | r << 8 | k)
-    return row
+    return code
