@@ -18,10 +18,7 @@ from typing import Any, Final
 import numpy as np
 
 from fallwise.engines import lru as caches
-from fallwise.engines.attempts import (
-    STAYS,
-    start_waiting,
-)
+from fallwise.engines.attempts import STAYS, start_waiting
 from fallwise.engines.heap import HEAD, HELD, LATE, is_before, pop, push
 from fallwise.engines.jit import NO, ZERO, kept, part, pasted
 from fallwise.engines.layout import (
@@ -108,20 +105,13 @@ def _run(rows, out, s, lru, final):
     code: Any = now
     while True:
         if hand != NOTHING:
-            if (
-                is_before(heap, now, hand)
-                or is_before(s.limits, now, hand)
-                or is_before(s.rounds, now, hand)
-                or (hand >= STEP << 56 and _may_arrive(rows, i, now, final))
-            ):
+            if _is_preceded(rows, s, now, hand, i, final):
                 push(heap, now, hand)
                 hand = np.int64(NOTHING)
                 continue
             code = hand
         else:
-            if _is_full(heap) or _is_full(s.limits) or _is_full(s.rounds):
-                return FULL
-            if clock.crowded or cache.crowded:
+            if _is_full(s) or clock.crowded or cache.crowded:
                 return FULL
             if i < n:
                 now, code = rows.arrival_ns[i], ENTER << 56 | i << 8
@@ -155,8 +145,13 @@ def _run(rows, out, s, lru, final):
 
 
 @pasted
-def _may_arrive(rows, i, now, final):
-    """Return True where row i, or one that is still to be told of, comes at this instant."""
+def _is_preceded(rows, s, now, code, i, final):
+    """Return True where something comes before an event of this instant, or may do so."""
+    for heap in (s.heap, s.limits, s.rounds):
+        if is_before(heap, now, code):
+            return True
+    if code < STEP << 56:
+        return False
     n = len(rows.arrival_ns)
     if i < n:
         return rows.arrival_ns[i] == now
@@ -164,8 +159,11 @@ def _may_arrive(rows, i, now, final):
 
 
 @pasted
-def _is_full(heap):
-    return heap[HELD] > (len(heap) - HEAD) // 2 - EVENTS_AT_ONCE
+def _is_full(s):
+    for heap in (s.heap, s.limits, s.rounds):
+        if heap[HELD] > (len(heap) - HEAD) // 2 - EVENTS_AT_ONCE:
+            return True
+    return False
 
 
 @pasted
