@@ -7,8 +7,12 @@ import pty
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+from analysis_cascades import scenario, tier
+from fallwise.analysis.predict import predict
+from fallwise.analysis.summary import summarise
 from fallwise.cli.app import app
 from test_cli import SCENARIO
 from typer.main import get_command
@@ -78,7 +82,9 @@ def test_a_bar_with_the_time_left_is_shown_to_a_terminal_only(watched: bool) -> 
     ours, theirs = pty.openpty()
     code = (
         "from fallwise.cli.answers import counted\n"
-        "with counted('requests') as progress: progress(1, 4); progress(3, 4)"
+        "import time\n"
+        "with counted('requests', after_s=0.1) as progress:\n"
+        "    progress(1, 4); time.sleep(0.3); progress(3, 4)"
     )
     environment = {name: x for name, x in os.environ.items() if name not in ("NO_COLOR", "CI")}
     environment |= {"TERM": "xterm-256color"}
@@ -87,4 +93,33 @@ def test_a_bar_with_the_time_left_is_shown_to_a_terminal_only(watched: bool) -> 
     os.close(theirs)
     said = os.read(ours, 10_000).decode() if watched else done.stderr.decode()
     os.close(ours)
-    assert ("requests" in said and "3/4" in said and "0:0" in said) if watched else not said
+    assert ("requests" in said and "3/4" in said and "0:00 left" in said) if watched else not said
+
+
+def test_what_is_over_soon_has_no_bar() -> None:
+    ours, theirs = pty.openpty()
+    code = (
+        "from fallwise.cli.answers import counted\n"
+        "with counted('requests', after_s=60) as progress: progress(1, 4)\n"
+        "import sys; sys.stderr.write('done')"
+    )
+    environment = {name: x for name, x in os.environ.items() if name not in ("NO_COLOR", "CI")}
+    environment |= {"TERM": "xterm-256color"}
+    subprocess.run([sys.executable, "-c", code], stderr=theirs, env=environment, check=True)
+    os.close(theirs)
+    said = os.read(ours, 10_000).decode()
+    os.close(ours)
+    assert said == "done"
+
+
+@pytest.mark.parametrize(("engine", "least"), [("compiled", 2), ("reference", 8)])
+def test_a_run_tells_how_many_requests_are_done(engine: Any, least: int) -> None:
+    told: list[tuple[int, int]] = []
+    case = scenario([tier("one")], run={"requests": 4000, "replications": 2})
+    prediction = predict(case, engine=engine, progress=lambda *done: told.append(done))
+    assert [done for done, _ in told] == sorted(done for done, _ in told)
+    assert told[-1] == (8000, 8000) and len(told) >= least
+    assert {total for _, total in told} == {8000}
+    parts: list[tuple[int, int]] = []
+    summarise(prediction, progress=lambda *done: parts.append(done))
+    assert parts == [(i, len(parts) - 1) for i in range(len(parts))] and len(parts) >= 4

@@ -43,22 +43,27 @@ def predict(
 ) -> Prediction:
     """Return what would happen to n requests; seed and n are the scenario's own unless given.
 
-    Replication r (from 0) has the seed `seed + r`. progress is told of each of several runs, in
-    requests.
+    Replication r (from 0) has the seed `seed + r`. progress is told how many requests are done, of
+    how many: by the reference engine as they come, else run by run.
     """
     seed = scenario.run.seed if seed is None else seed
     count, runs = scenario.run.replications, []
+    each = scenario.run.requests if n is None else n
     for r in range(count):
-        runs.append(_run(scenario, seed + r, n, engine))
-        if count > 1:
-            each = len(runs[-1].requests)
-            progress((r + 1) * each, count * each)
+
+        def told(arrived: int, before: int = r * each) -> None:
+            progress(before + arrived, count * each)
+
+        runs.append(_run(scenario, seed + r, n, engine, told))
+        told(each)
     return replace(runs[0], further=tuple(runs[1:]))
 
 
-def _run(scenario: Scenario, seed: int, n: int | None, engine: Engine) -> Prediction:
+def _run(
+    scenario: Scenario, seed: int, n: int | None, engine: Engine, told: Callable[[int], None]
+) -> Prediction:
     requests = draw(scenario, seed, n)
     decisions = decide(scenario, requests)
-    outcomes = simulate(plan(scenario, seed), requests, decisions, engine)
+    outcomes = simulate(plan(scenario, seed), requests, decisions, engine, told)
     settled = settle(scenario, requests, decisions, outcomes)
     return Prediction(scenario, requests, decisions, settled, seed, engine)

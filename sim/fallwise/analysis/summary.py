@@ -37,7 +37,7 @@ means are of all requests after the warm-up, unless a line below says otherwise.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from fallwise import __version__
@@ -68,31 +68,37 @@ def summarise(
     command: str = "run",
     baselines: bool = True,
     cuts: Sequence[int] | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Summary:
     """Return the summary of a prediction, ready for JSON.
 
     The baselines are the cheapest tier and the frontier alone, on the same requests. Without the
-    first cuts[r] requests of run r; by default the scenario's warm-up.
+    first cuts[r] requests of run r; by default the scenario's warm-up. progress is told which part
+    is done, of how many: the cascade, each baseline, and the numbers, which take about as long.
     """
     scenario = prediction.scenario
+    beside = baselines_of(scenario) if baselines else {}
+    parts = 2 + len(beside)
+    progress(0, parts)
     cuts = warmup(prediction) if cuts is None else cuts
     sample = collect(prediction, cuts)
     compared: dict[str, Sample] = {}
     grouped = by_question(prediction, cuts, sample)
     others: dict[str, Sample] = {}
-    if baselines:
-        for name, k in baselines_of(scenario).items():
-            other = alone(prediction, k)
-            own = [max(pair) for pair in zip(cuts, warmup(other), strict=True)]
-            compared[name] = collect(other, own)
-            if name == "frontier_only":
-                same = list(cuts) == own
-                compared["paired"] = compared[name] if same else collect(other, cuts)
-            for key in compared.keys() - others.keys() if grouped else ():
-                at = own if key == name else cuts
-                found = by_question(other, at, compared[key])
-                assert found is not None
-                others[key] = found
+    progress(1, parts)
+    for i, (name, k) in enumerate(beside.items()):
+        other = alone(prediction, k)
+        own = [max(pair) for pair in zip(cuts, warmup(other), strict=True)]
+        compared[name] = collect(other, own)
+        if name == "frontier_only":
+            same = list(cuts) == own
+            compared["paired"] = compared[name] if same else collect(other, cuts)
+        for key in compared.keys() - others.keys() if grouped else ():
+            at = own if key == name else cuts
+            found = by_question(other, at, compared[key])
+            assert found is not None
+            others[key] = found
+        progress(2 + i, parts)
     about = {
         "scenario": scenario.name,
         "command": command,
@@ -101,7 +107,9 @@ def summarise(
     }
     summary = about | describe(sample, compared, (grouped, others) if grouped else None)
     summary["calibration"] = calibrate(scenario, prediction.requests)
-    return in_time(summary, scenario, prediction.requests, cache_over_time(prediction))
+    summary = in_time(summary, scenario, prediction.requests, cache_over_time(prediction))
+    progress(parts, parts)
+    return summary
 
 
 def in_time(

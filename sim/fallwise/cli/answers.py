@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,33 +75,53 @@ def page_of(summary: Json, scenario: Scenario) -> str:
 
 
 @contextmanager
-def working(what: str) -> Iterator[None]:
-    """Show on stderr that work goes on, where somebody looks at it."""
+def working(what: str) -> Iterator[Callable[[int, int], None]]:
+    """Show on stderr that work goes on, where somebody looks at it; how far, it does not know."""
     from rich.console import Console
 
     console = Console(stderr=True)
-    if not console.is_terminal:
-        yield
-        return
-    with console.status(what):
-        yield
+    with console.status(what) if console.is_terminal else nullcontext():
+        yield lambda done, total: None
 
 
 @contextmanager
-def counted(what: str) -> Iterator[Callable[[int, int], None]]:
-    """Show a bar with the time left on stderr, on a terminal; yield what is told (done, total)."""
+def counted(what: str, after_s: float = 1.0) -> Iterator[Callable[[int, int], None]]:
+    """Show a bar with the time left on stderr, on a terminal; yield what is told (done, total).
+
+    What is over in after_s seconds has no bar.
+    """
+    from threading import Timer
+
     from rich.console import Console
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
         Progress,
+        ProgressColumn,
+        Task,
         TextColumn,
-        TimeRemainingColumn,
     )
+    from rich.text import Text
+
+    class Left(ProgressColumn):
+        """The time left, from the first part that is done: rich's own waits for the second."""
+
+        def render(self, task: Task) -> Text:
+            if not task.completed or not task.total or task.elapsed is None:
+                return Text("")
+            left = task.elapsed * (task.total / task.completed - 1)
+            return Text(f"{left // 60:.0f}:{left % 60:02.0f} left")
 
     console = Console(stderr=True)
-    columns = TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    columns = TextColumn(what), BarColumn(), MofNCompleteColumn(), Left()
     bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
-    with bar:
-        task = bar.add_task(what, total=None)
+    task = bar.add_task(what, total=None)
+    begin = Timer(after_s, bar.start)
+    begin.daemon = True
+    begin.start()
+    try:
         yield lambda done, total: bar.update(task, completed=done, total=total)
+    finally:
+        begin.cancel()
+        begin.join()
+        bar.stop()

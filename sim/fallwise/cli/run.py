@@ -24,8 +24,6 @@ from fallwise.cli.options import (
 from fallwise.errors import Problem, ScenarioError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from fallwise.analysis.predict import Prediction
     from fallwise.scenario import Scenario
 
@@ -106,16 +104,17 @@ def simulated(
     """
     long = scenario.run.requests > IN_MEMORY and scenario.run.replications == 1
     streamed = long and engine == "compiled" and relative is None
-    with counted("requests, baselines too" if streamed else "requests") as progress:
-        from fallwise import report
+    from fallwise import report
 
-        report.refuse(folder)
-        if streamed:
+    report.refuse(folder)
+    prediction = None
+    if streamed:
+        with counted("requests, baselines too") as progress:
             from fallwise.analysis.stream import summarise_stream
 
-            summary, prediction = summarise_stream(scenario, progress=progress), None
-        else:
-            summary, prediction = _in_memory(scenario, engine, relative, progress)
+            summary = summarise_stream(scenario, progress=progress)
+    else:
+        summary, prediction = _in_memory(scenario, engine, relative)
     if moves is None and prediction is not None:
         from fallwise.planning.movers import moved
 
@@ -155,19 +154,26 @@ def _drawn_as(scenario: Scenario, seed: int, requests: int) -> Scenario:
 
 
 def _in_memory(
-    scenario: Scenario, engine: Any, relative: float | None, progress: Callable[[int, int], None]
+    scenario: Scenario, engine: Any, relative: float | None
 ) -> tuple[dict[str, Any], Prediction]:
-    from fallwise.analysis.predict import predict
-    from fallwise.analysis.summary import summarise
-
+    known = True
     if relative is None:
-        prediction = predict(scenario, engine=engine, progress=progress)
-        return summarise(prediction), prediction
-    from fallwise.analysis.precise import predict_until
+        # The compiled engine tells nothing of one run: it would be over sooner than a bar is read.
+        told = engine == "reference" or scenario.run.replications > 1
+        with counted("requests") if told else working("simulating") as progress:
+            from fallwise.analysis.predict import predict
 
-    prediction, known = predict_until(scenario, relative, engine=engine)
-    summary = summarise(prediction)
-    if not known:
+            prediction = predict(scenario, engine=engine, progress=progress)
+    else:
+        with working("runs, until it is known"):
+            from fallwise.analysis.precise import predict_until
+
+            prediction, known = predict_until(scenario, relative, engine=engine)
+    with counted("parts of the summary") as progress:
+        from fallwise.analysis.summary import summarise
+
+        summary = summarise(prediction, progress=progress)
+    if relative is not None and not known:
         count, percent = len(prediction.runs), 100 * relative
         words = f"After {count} runs the numbers are not known to {percent:g} %."
         summary["findings"].insert(0, words)

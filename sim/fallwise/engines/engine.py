@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 from fallwise.engines.plan import Plan
@@ -13,16 +14,21 @@ Engine = Literal["reference", "compiled"]
 
 
 def simulate(
-    plan: Plan, requests: RequestTable, decisions: Decisions, engine: Engine = "compiled"
+    plan: Plan,
+    requests: RequestTable,
+    decisions: Decisions,
+    engine: Engine = "compiled",
+    progress: Callable[[int], None] = lambda arrived: None,
 ) -> OutcomeTable:
     """Return what happens to the requests; both engines return the same table.
 
-    What an outcome costs and whether it is correct is left to the analysis.
+    What an outcome costs and whether it is correct is left to the analysis. progress is told how
+    many requests have come, by the engine that takes its time.
     """
     if engine == "reference":
         from fallwise.engines import reference
 
-        return reference.simulate(plan, requests, decisions)
+        return reference.simulate(plan, requests, decisions, progress)
     from fallwise.engines import compiled
 
     return compiled.simulate(plan, requests, decisions)

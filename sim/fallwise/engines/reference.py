@@ -8,6 +8,7 @@ what the cache holds. (A timeout that is no longer needed stays among the events
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 from simpy import Environment
@@ -56,13 +57,21 @@ __all__ = ["simulate"]
 ARRIVE: Final = ENTER + 1
 """A request comes from outside; what it enters then is entered before the next one arrives."""
 
+TELL: Final = 1000
+"""Every so many requests it is told how many have come."""
+
 BEFORE: Final = -1
 """The request of an answer that was in the cache when the run began."""
 
 
-def simulate(plan: Plan, requests: RequestTable, decisions: Decisions) -> OutcomeTable:
+def simulate(
+    plan: Plan,
+    requests: RequestTable,
+    decisions: Decisions,
+    progress: Callable[[int], None] = lambda arrived: None,
+) -> OutcomeTable:
     """Return what happens to the requests; cost and correctness are left to the analysis."""
-    cascade = _Cascade(plan, requests, decisions)
+    cascade = _Cascade(plan, requests, decisions, progress)
     while cascade.goes_on():
         cascade.env.step()
     return cascade.out
@@ -79,11 +88,18 @@ class _Entry(NamedTuple):
 class _Cascade:
     """The state of a run, and a method for each kind of event. i is a request, k a tier."""
 
-    def __init__(self, plan: Plan, requests: RequestTable, decisions: Decisions):
+    def __init__(
+        self,
+        plan: Plan,
+        requests: RequestTable,
+        decisions: Decisions,
+        progress: Callable[[int], None],
+    ):
         tiers = len(plan.role)
         self.env = Environment(0)
         self.plan, self.requests, self.decisions = plan, requests, decisions
         self.n = len(requests)
+        self.progress = progress
         self.out = blank(requests, tiers, plan.rents)
         self.first_place = 1 if plan.role[0] == CACHE else 0
         self.places: list[Place] = places_of(plan, requests)
@@ -174,6 +190,8 @@ class _Cascade:
 
     def on_arrive(self, i: int, _: int) -> None:
         self.expect(i + 1)
+        if i % TELL == 0:
+            self.progress(i)
         if self.out.rented_ns is not None:
             self.out.rented_ns[i] = [place.rented_until(self.now) for place in self.places]
         if self.asks_cache(i):
