@@ -269,6 +269,7 @@ def plans(draw: st.DrawFn, ticks_per_unit: int = 1) -> Plan:
     def flags(values: st.SearchStrategy[bool]) -> Bools:
         return np.array([draw(values) for _ in range(tiers)], np.bool_)
 
+    factors = st.sampled_from([1.0, 1.0, 0.25, 1.5])
     limited = st.one_of(st.just(UNLIMITED), st.integers(0, 3))
     times = st.one_of(st.just(UNLIMITED), st.sampled_from([1, 2, 4]).map(ticks_per_unit.__mul__))
     local = flags(st.sampled_from([True, True, False]))
@@ -299,6 +300,9 @@ def plans(draw: st.DrawFn, ticks_per_unit: int = 1) -> Plan:
         calls=_calls(draw, np.array(role) == PLACE, ticks_per_unit)
         if draw(st.booleans())
         else None,
+        prompt_factor=draw(
+            st.none() | st.lists(factors, min_size=tiers, max_size=tiers).map(np.array)
+        ),
     )
     fleet = _fleet(draw, plan, ticks_per_unit)
     if fleet is not None:

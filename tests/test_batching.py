@@ -67,10 +67,12 @@ def test_many_steps_at_once_are_every_single_step(tick: int) -> None:
     assert (np.diff(found) < 0).any()
 
 
-def test_a_batch_of_one_is_a_server_of_fixed_work() -> None:
+@pytest.mark.parametrize("factor", [1.0, 0.4])
+def test_a_batch_of_one_is_a_server_of_fixed_work(factor: float) -> None:
     law = LAW | {"prefill_s_per_prompt_token": 0.001}
-    one = predict(pool(0.7, slots=1, service=law), n=5000).outcomes
-    work_s = 50 * 0.021 + 100 * 0.001
+    prompt = {"token_factor": factor}
+    one = predict(pool(0.7, slots=1, service=law, prompt=prompt), n=5000).outcomes
+    work_s = 50 * 0.021 + factor * 100 * 0.001
     other = predict(pool(0.7, slots=1, service={"kind": "fixed", "value_s": work_s}), n=5000)
     assert one.difference(other.outcomes) is None
 

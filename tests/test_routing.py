@@ -10,6 +10,7 @@ import pytest
 from analysis_cascades import scenario, tier
 from fallwise.analysis.predict import Prediction, predict
 from fallwise.draw import draw
+from fallwise.engines.engine import Engine
 from fallwise.errors import ScenarioError
 from fallwise.scenario import override, parse
 from fallwise.tables import NOT_VISITED, STATUSES
@@ -66,6 +67,37 @@ def test_a_shorter_prompt_is_billed_and_read_as_such_and_answered_worse() -> Non
     assert (whole.outcomes.correct >= short.outcomes.correct).all()
     # The request's own column is of what was asked, whatever is sent.
     assert (short.requests.prompt_tokens == 1000).all()
+
+
+@pytest.mark.parametrize("engine", ["compiled", "reference"])
+@pytest.mark.parametrize(
+    "big",
+    [
+        {"tokens_per_minute": 12_000, "burst_s": 2, "service": FIXED},
+        {
+            "kind": "pool",
+            "slots": 3,
+            "service": {
+                "kind": "batching",
+                "step_s": 0.01,
+                "step_s_per_request": 0.001,
+                "prefill_s_per_prompt_token": 0.0001,
+            },
+        },
+    ],
+)
+def test_a_limit_and_a_batch_count_the_tokens_that_are_sent(
+    engine: Engine, big: dict[str, Any]
+) -> None:
+    # The tier before it is sent the whole prompt, the last one a quarter or, the same, what is one.
+    small = tier("small", threshold=0.9, answers=GOOD)
+    tiers = [small, tier("big", prompt={"token_factor": 0.25}, **big)]
+    short = predict(scenario(tiers, traffic=length(1000)), 5, 500, engine).outcomes
+    tiers[1].pop("prompt")
+    other = predict(scenario(tiers, traffic=length(250)), 5, 500, engine).outcomes
+    whole = predict(scenario(tiers, traffic=length(1000)), 5, 500, engine).outcomes
+    assert short.difference(other) is None
+    assert short.difference(whole) is not None
 
 
 def test_the_auroc_stays_with_another_prompt() -> None:

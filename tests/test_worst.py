@@ -148,6 +148,8 @@ def test_a_limit_of_tokens_has_a_bound_where_tokens_have_one() -> None:
     # 30 + 2 * 10 tokens of 10 a second.
     fixed = {"kind": "fixed", "tokens": 10}
     assert found(fixed, output_token_factor=2)["seconds"] == pytest.approx(5 + 5 + 1)
+    short = found(fixed, output_token_factor=2, prompt={"token_factor": 0.5})
+    assert short["seconds"] == pytest.approx(3.5 + 3.5 + 1)
     endless = {"kind": "lognormal", "p50_tokens": 10, "p99_tokens": 90}
     assert "Retry-After" in found(endless)["unbounded"][0]
     assert found(endless, timeout_s=9)["seconds"] == 9

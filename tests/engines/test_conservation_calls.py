@@ -74,8 +74,9 @@ def watched(world: World) -> tuple[OutcomeTable, list[Seen]]:
 
     def asks(self: Any, i: int, k: int) -> int:
         said = retry_after(self, i, k)
-        requests = world.requests
-        tokens = int(requests.prompt_tokens[i]) + int(requests.output_tokens[i, k])
+        requests, factors = world.requests, world.plan.prompt_factor
+        sent = round(requests.prompt_tokens[i] * (1.0 if factors is None else factors[k]))
+        tokens = sent + int(requests.output_tokens[i, k])
         seen[k].asked.append((self.cascade.now, tokens, said))
         return said
 

@@ -135,10 +135,11 @@ def _stretch(scenario: Scenario, requests: RequestTable, outcomes: OutcomeTable)
     sums |= _risk(scenario, requests, outcomes, grade)
     for k in range(outcomes.tiers):
         sums |= {f"tier{k}.{name}": x for name, x in _tier(requests, outcomes, grade, k).items()}
-        law = scenario.tiers[k].service
+        law, sent = scenario.tiers[k].service, scenario.tiers[k].prompt_tokens
         if isinstance(law, Batching):  # Whose every slot is taken is as slow as it can be.
             slots = scenario.tiers[k].slots or 1
-            work_s = law.seconds(requests.prompt_tokens, requests.output_tokens[:, k], slots)
+            prompt, output = sent(requests.prompt_tokens), requests.output_tokens[:, k]
+            work_s = law.seconds(prompt, output, slots)
             there = outcomes.visit[:, k] != NOT_VISITED
             sums[f"tier{k}.work_s"] = exact_sum(_whole(work_s[there], "_s"))
         if outcomes.attempts is not None and scenario.tiers[k].calls:

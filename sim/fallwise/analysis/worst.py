@@ -154,7 +154,8 @@ def _retry_after(scenario: Scenario, tier: Tier) -> float:
         if not all(isinstance(law, FixedTokens) for law in laws):
             return inf
         prompt, output = (law.tokens for law in laws if isinstance(law, FixedTokens))
-        found.append((prompt + round(output * tier.output_token_factor)) / per_s[-1])
+        sent = round(prompt * (tier.prompt.token_factor if tier.prompt else 1.0))
+        found.append((sent + round(output * tier.output_token_factor)) / per_s[-1])
     return max(found)
 
 

@@ -171,7 +171,8 @@ class _Source:
         if tier.service is None:
             raise ScenarioError(Problem("this key is missing", "add service", key))
         if isinstance(tier.service, Batching):
-            return nanoseconds(tier.service.seconds(tokens[1], tokens[0][:, k]), key)
+            sent = tier.prompt_tokens(tokens[1])
+            return nanoseconds(tier.service.seconds(sent, tokens[0][:, k]), key)
         return self._times(tier.service, f"service_ns:{tier.name}", k, asked, tokens, key)
 
     def _verifier_ns(self, asked: Asked, tokens: Tokens) -> Int64s | None:

@@ -16,12 +16,12 @@ __all__ = ["Batches", "places_of"]
 class Batches(Replicas):
     """The replicas of one tier, each with its batch; step after step."""
 
-    def __init__(self, fleet: Fleet, k: int, requests: RequestTable):
+    def __init__(self, plan: Plan, fleet: Fleet, k: int, requests: RequestTable):
         super().__init__(fleet, k)
         m = fleet.tier.tolist().index(k)
         columns = (fleet.step_ns, fleet.each_ns, fleet.prefill_ns)
         self.step_ns, self.each_ns, self.prefill_ns = (int(column[m]) for column in columns)
-        self.prompt, self.output = requests.prompt_tokens, requests.output_tokens[:, k]
+        self.prompt, self.output = plan.prompt_tokens(requests, k), requests.output_tokens[:, k]
         self.ends: list[int | None] = [None for _ in self.replicas]
         """When the step under way ends."""
         self.left: dict[int, int] = {}
@@ -69,5 +69,5 @@ def places_of(plan: Plan, requests: RequestTable) -> list[Place]:
     for k in [] if plan.fleet is None else plan.fleet.tier.tolist():
         assert plan.fleet is not None
         steps = plan.fleet.step_ns[plan.fleet.tier == k].any()
-        places[k] = Batches(plan.fleet, k, requests) if steps else Replicas(plan.fleet, k)
+        places[k] = Batches(plan, plan.fleet, k, requests) if steps else Replicas(plan.fleet, k)
     return places

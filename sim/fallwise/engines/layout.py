@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from fallwise.engines.jit import NO, pasted
 from fallwise.engines.plan import CACHE, Plan
-from fallwise.engines.tiers import NONE_LEFT, NONE_LOCAL
+from fallwise.engines.tiers import NONE_LEFT, NONE_LOCAL, prompts_of
 from fallwise.tables import (
     ANSWERED,
     CALL_COUNTS,
@@ -118,8 +118,9 @@ class Rows(NamedTuple):
     accept: Bools
     verify: Bools
     prompt_tokens: Int64s
+    """(P * n,): a tier's own stand from its `prompt` * n on."""
     output_tokens: Int64s
-    """No entries where nobody serves by tokens or limits them."""
+    """No entries of both where nobody serves by tokens or limits them."""
     calls: CallRows
 
     @classmethod
@@ -141,10 +142,15 @@ class Rows(NamedTuple):
             start=_flat(decisions.start, np.int8),
             accept=_flat(decisions.accept, np.bool_),
             verify=_flat(decisions.verify, np.bool_),
-            prompt_tokens=optional(requests.prompt_tokens if by_tokens else None),
+            prompt_tokens=_prompts(plan, requests) if by_tokens else np.empty(0, np.int64),
             output_tokens=optional(requests.output_tokens if by_tokens else None),
             calls=CallRows.of(requests),
         )
+
+
+def _prompts(plan: Plan, requests: RequestTable) -> Int64s:
+    columns = [plan.prompt_tokens(requests, k) for k in prompts_of(plan)]
+    return np.concatenate(columns)
 
 
 class Visits(NamedTuple):

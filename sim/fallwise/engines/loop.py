@@ -285,7 +285,7 @@ def _change(clock, tier, s, prompt_tokens, now, kind, step, k):
     if kind == ROUND:
         lost = end_steps(tier, s.replicas, s.seats, s.rounds, now, step, k)
     elif kind == STEP:
-        begin_steps(tier, s.replicas, s.seats, s.rounds, prompt_tokens, now, step, k)
+        begin_steps(clock, tier, s.replicas, s.seats, s.rounds, prompt_tokens, now, step, k)
     else:
         clock.changes -= 1
         if kind != CALL and tier.replicas:

@@ -13,7 +13,7 @@ from fallwise.engines.capacity import Hours, hours_of
 from fallwise.engines.fleet import Fleet, fleet_of
 from fallwise.engines.units import UNLIMITED, nanoseconds
 from fallwise.scenario import Scenario
-from fallwise.tables import Bools, Int8s, Int64s
+from fallwise.tables import Bools, Floats, Int8s, Int64s, RequestTable
 
 __all__ = [
     "CACHE",
@@ -82,6 +82,7 @@ class Plan:
     fleet              tiers whose replicas fail or are scaled; None where none are
     fallback     (K,)  bool   visited only after a visit to the tier before failed; None: no tier
     calls              Calls  tiers whose visits are several calls; None: there are none
+    prompt_factor (K,) float64  how many times its tokens a tier is sent of a prompt; None: all once
     """
 
     role: Int8s
@@ -100,6 +101,15 @@ class Plan:
     fleet: Fleet | None = None
     fallback: Bools | None = None
     calls: Calls | None = None
+    prompt_factor: Floats | None = None
+
+    def prompt_tokens(self, requests: RequestTable, k: int) -> Int64s:
+        """Return (n,) how many tokens of prompt tier k is sent, as `Tier.prompt_tokens` has it."""
+        asked = requests.prompt_tokens
+        if self.prompt_factor is None or self.prompt_factor[k] == 1:
+            return asked.astype(np.int64)
+        sent: Int64s = np.rint(asked * self.prompt_factor[k]).astype(np.int64)
+        return sent
 
     @property
     def rents(self) -> bool:
@@ -138,4 +148,7 @@ def plan(scenario: Scenario, seed: int | None = None) -> Plan:
         fleet=fleet_of(scenario, scenario.run.seed if seed is None else seed),
         fallback=np.array([t.fallback for t in tiers]) if any(t.fallback for t in tiers) else None,
         calls=calls_of(tiers),
+        prompt_factor=np.array([t.prompt.token_factor if t.prompt else 1.0 for t in tiers])
+        if any(t.prompt for t in tiers)
+        else None,
     )

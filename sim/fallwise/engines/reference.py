@@ -121,7 +121,7 @@ class _Cascade:
             ARRIVE: self.on_arrive,
         }
         self.fallback = [False] * tiers if plan.fallback is None else plan.fallback.tolist()
-        self.call = None if plan.calls is None else callers(self, plan.calls)
+        self.call = None if plan.calls is None else callers(self, plan)
         self.several = [False] * tiers if plan.calls is None else plan.calls.several.tolist()
         self.expect(0)
         for k, place in enumerate(self.places):

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from fallwise.engines.calls import Calls
 from fallwise.engines.places import Place
 from fallwise.engines.plan import CALL, DONE, ENTER, GAVE_UP, HEDGE, RETRY, TIMEOUT, UNLIMITED, Plan
 from fallwise.policies.guards import Budget, Circuit, Limit
@@ -49,9 +48,9 @@ class Cascade(Protocol):
         """End a visit without an answer."""
 
 
-def callers(cascade: Cascade, calls: Calls) -> Callable[[int, int, int, int], None]:
+def callers(cascade: Cascade, plan: Plan) -> Callable[[int, int, int, int], None]:
     """Return what handles an event (kind, request, tier, call) of tiers visited by calls."""
-    return _Callers(cascade, calls).handle
+    return _Callers(cascade, plan).handle
 
 
 @dataclass
@@ -69,10 +68,13 @@ class _Visit:
 class _Callers:
     """The tiers whose visits are several calls, and a method for each kind of event."""
 
-    def __init__(self, cascade: Cascade, calls: Calls):
+    def __init__(self, cascade: Cascade, plan: Plan):
+        calls = plan.calls
+        assert calls is not None
         self.cascade, self.calls = cascade, calls
         self.visits: dict[tuple[int, int], _Visit] = {}
         tiers = range(len(calls.several))
+        self.prompts = [plan.prompt_tokens(cascade.requests, k) for k in tiers]
 
         def numbers(*names: str) -> list[list[int]]:
             return [[int(getattr(calls, name)[k]) for name in names] for k in tiers]
@@ -274,8 +276,8 @@ class _Callers:
 
     def retry_after(self, i: int, k: int) -> int:
         """Return 0 and charge the limits, or how long until they would allow a call."""
-        requests, now = self.cascade.requests, self.cascade.now
-        tokens = int(requests.prompt_tokens[i]) + int(requests.output_tokens[i, k])
+        now = self.cascade.now
+        tokens = int(self.prompts[k][i]) + int(self.cascade.requests.output_tokens[i, k])
         wait = max(limit.wait_ns(now) if limit else 0 for limit in self.limits[k])
         for limit, amount in zip(self.limits[k], (1, tokens), strict=True):
             if limit and wait == 0:

@@ -31,7 +31,7 @@ def cut(replica, rounds, now, r, k):
 
 
 @pasted
-def begin_steps(tier, replicas, seats, rounds, prompt_tokens, now, r, k):
+def begin_steps(clock, tier, replicas, seats, rounds, prompt_tokens, now, r, k):
     """Begin a step with all who are in service, and all steps after it that last as long."""
     replica = replicas[tier.first_replica + r]
     serves = replica.is_ == UP or replica.is_ == LEAVING
@@ -45,7 +45,7 @@ def begin_steps(tier, replicas, seats, rounds, prompt_tokens, now, r, k):
             continue
         if seat.new:
             seat.new = 0
-            prompts += prompt_tokens[seat.row]
+            prompts += prompt_tokens[tier.prompt * clock.rows + seat.row]
             new = True
             seat.end += replica.steps
         next_end = min(next_end, seat.end)

@@ -17,7 +17,16 @@ from fallwise.engines.plan import Plan
 from fallwise.policies import tiers_there
 from fallwise.tables import Int64s
 
-__all__ = ["NONE_LEFT", "NONE_LOCAL", "TIER", "Records", "following_of", "numbers", "tiers_of"]
+__all__ = [
+    "NONE_LEFT",
+    "NONE_LOCAL",
+    "TIER",
+    "Records",
+    "following_of",
+    "numbers",
+    "prompts_of",
+    "tiers_of",
+]
 
 Records = NDArray[Any]
 """Of one of the dtypes that `numbers` makes."""
@@ -51,6 +60,7 @@ TIER: Final = numbers(
     *PLAN,
     *CALLS,
     *FLEET,
+    "prompt",  # Which column of prompt tokens is its own.
     "pair",  # First tier of the pair that it belongs to, -1 where it belongs to none.
     "first_call",
     "first_outage",
@@ -97,6 +107,7 @@ def tiers_of(plan: Plan) -> Records:
     pair = np.where(plan.paired, np.arange(count) - 1, -1)
     pair[:-1] = np.where(plan.paired[1:], np.arange(count - 1), pair[:-1])
     tiers["pair"] = pair
+    tiers["prompt"] = [prompts_of(plan).index(k) for k in _prompting(plan)]
     calls = no_calls(count) if plan.calls is None else plan.calls
     for name in CALLS:
         tiers[name] = getattr(calls, name)
@@ -112,6 +123,19 @@ def tiers_of(plan: Plan) -> Records:
         tiers["steps"] = np.bincount(plan.hours.tier, minlength=count)
         tiers["first_step"] = _firsts(tiers["steps"])
     return tiers
+
+
+def prompts_of(plan: Plan) -> list[int]:
+    """Return a tier for each column of prompt tokens: the first one that is sent so many."""
+    return sorted(set(_prompting(plan)))
+
+
+def _prompting(plan: Plan) -> list[int]:
+    """Return for each tier the first one that is sent as many tokens of a prompt."""
+    factors = [1.0] * len(plan.role)
+    if plan.prompt_factor is not None:
+        factors = plan.prompt_factor.tolist()
+    return [factors.index(factor) for factor in factors]
 
 
 def _firsts(counts: Int64s) -> Int64s:

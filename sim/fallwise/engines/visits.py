@@ -46,7 +46,7 @@ def visit_by_calls(rows, out, s, tier, now, code, i, k, v):
             push(s.limits, now + rows.patience_ns[v], GAVE_UP << 56 | i << 8 | k)
     at = -2 - out.times[FINISHED, v]
     if at >= 0:
-        tokens = rows.prompt_tokens[i] + rows.output_tokens[v]
+        tokens = rows.prompt_tokens[tier.prompt * clock.rows + i] + rows.output_tokens[v]
         places = s.slots, s.ends, s.outages, rows.calls
         visit = handle_call(clock, tier, *places, s.heap, s.limits, tokens, now, code, k, at)
         if visit != STAYS:

@@ -35,9 +35,6 @@ def call_rules(tiers: list[Tier], k: int) -> Iterator[Problem]:
     if tier.calls and key is not None:
         rule = "calls that fail, limits, retries, breakers and hedges are for servers that stay"
         yield problem(rule, "take one of the two away", key)
-    if tier.tokens_per_minute is not None and tier.prompt is not None:
-        rule = "the limit counts the tokens of the whole prompt"
-        yield problem(rule, "take prompt or tokens_per_minute away", "tokens_per_minute")
     paired = tier.agree_with or (k + 1 < len(tiers) and tiers[k + 1].agree_with)
     if tier.fallback and paired:
         rule = "a tier that runs side by side with another is nobody's fallback"
