@@ -17,7 +17,7 @@ from fallwise.planning.knobs import knobs_of, own, said, turned
 from fallwise.planning.pick import Goal, candidates, listed
 from fallwise.planning.rent import flat
 from fallwise.planning.runs import crew
-from fallwise.planning.search import Trial, frontier_of
+from fallwise.planning.search import Weighed, frontier_of
 from fallwise.planning.tune import tune
 from fallwise.scenario import Scenario
 from test_tune import forks
@@ -77,10 +77,10 @@ def test_the_same_seed_finds_the_same() -> None:
 
 def test_nothing_on_the_frontier_is_beaten_and_nothing_off_it_is_unbeaten() -> None:
     chance = stream(1, "frontier")
-    trials = [Trial((float(i),), *chance.integers(0, 6, 4).tolist()) for i in range(300)]
+    trials = [Weighed((float(i),), *chance.integers(0, 6, 4).tolist()) for i in range(300)]
     kept = {trial.setting for trial in frontier_of(trials, most=300)}
 
-    def beats(a: Trial, b: Trial) -> bool:
+    def beats(a: Weighed, b: Weighed) -> bool:
         x, y = ((t[1], -t[2], t[3], t[4]) for t in (a, b))
         return x != y and all(p <= q for p, q in zip(x, y, strict=True))
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from fallwise.engines.blank import blank
 from fallwise.errors import Problem, TableError
 from fallwise.scenario import Scenario
 from fallwise.tables import (
@@ -26,7 +27,7 @@ from fallwise.tables import (
     RequestTable,
 )
 
-__all__ = ["Drive", "graded", "outcomes_of", "read_drive", "whole"]
+__all__ = ["Drive", "graded", "outcomes_of", "read_drive", "unanswered", "whole"]
 
 
 @dataclass(frozen=True)
@@ -116,6 +117,19 @@ def _plain(text: str) -> str:
     return " ".join(text.split()).casefold()
 
 
+def unanswered(drive: Drive, requests: RequestTable, tiers: int) -> OutcomeTable:
+    """Return a drive's outcomes before anything is known of them: all have failed, at no tier."""
+    t0_ns, n = int(drive.facts["t0_ns"]), len(requests)
+    return replace(
+        blank(replace(requests, call_ns=None), tiers, rents=False),
+        arrival_ns=drive.scheduled_ns - t0_ns,
+        end_ns=drive.end_ns - t0_ns,
+        status=np.full(n, FAILED, np.int8),
+        cost_usd=np.zeros(n),
+        correct=np.zeros(n, np.float32),
+    )
+
+
 def outcomes_of(
     scenario: Scenario, requests: RequestTable, drive: Drive, first: int = 0
 ) -> OutcomeTable:
@@ -128,54 +142,32 @@ def outcomes_of(
     nothing has failed.
     """
     whole(drive, len(requests), first)
-    n, names = len(requests), [tier.name for tier in scenario.tiers]
-    t0_ns = int(drive.facts["t0_ns"])
-    wide = {
-        name: np.full((n, len(names)), -1, np.int64, order="F")
-        for name in ("enter_ns", "start_ns", "finish_ns")
-    }
-    busy = np.zeros((n, len(names)), np.int64, order="F")
-    visit = np.zeros((n, len(names)), np.int8, order="F")
-    status = np.full(n, FAILED, np.int8)
-    hit, tier_of = np.full(n, -1, np.int8), np.full(n, -1, np.int8)
-    answer_of, cost = np.full(n, -1, np.int64), np.zeros(n)
+    names = [tier.name for tier in scenario.tiers]
+    out = unanswered(drive, requests, len(names))
+    assert out.cost_usd is not None
     way_ns = np.nan_to_num(drive.transport_s * 1e9 / 2).astype(np.int64)
     for i, found in enumerate(drive.headers):
         if "x-fallwise-status" not in found:
             continue
-        status[i] = STATUSES.index(found["x-fallwise-status"])
-        cost[i] = float(found["x-fallwise-cost-usd"])
-        if status[i] == ANSWERED:
-            hit[i] = names.index(found["x-fallwise-tier"])
-            tier_of[i] = names.index(found["x-fallwise-answer-tier"])
-            answer_of[i] = int(found["x-fallwise-answer-of"]) - first
-        since = int(drive.sent_ns[i]) + max(0, int(way_ns[i])) - t0_ns
+        out.status[i] = STATUSES.index(found["x-fallwise-status"])
+        out.cost_usd[i] = float(found["x-fallwise-cost-usd"])
+        if out.status[i] == ANSWERED:
+            out.hit_tier[i] = names.index(found["x-fallwise-tier"])
+            out.answer_tier[i] = names.index(found["x-fallwise-answer-tier"])
+            out.answer_of[i] = int(found["x-fallwise-answer-of"]) - first
+        since = int(drive.sent_ns[i]) + max(0, int(way_ns[i])) - int(drive.facts["t0_ns"])
         for text in filter(None, found["x-fallwise-visits"].split(";")):
             name, state, *stamps = text.rsplit(":", 5)
             k = names.index(name)
-            visit[i, k] = VISITS.index(state)
-            for column, at in zip(wide.values(), map(int, stamps[:3]), strict=True):
+            out.visit[i, k] = VISITS.index(state)
+            columns = (out.enter_ns, out.start_ns, out.finish_ns)
+            for column, at in zip(columns, map(int, stamps[:3]), strict=True):
                 column[i, k] = -1 if at < 0 else since + at
-            busy[i, k] = int(stamps[3])
-    row, k_of = np.maximum(answer_of, 0), np.maximum(tier_of, 0)
-    right = np.where(status == ANSWERED, requests.correct[row, k_of], np.float32(0))
-    return OutcomeTable(
-        request=np.arange(n),
-        arrival_ns=drive.scheduled_ns - t0_ns,
-        end_ns=drive.end_ns - t0_ns,
-        status=status,
-        hit_tier=hit,
-        answer_of=answer_of,
-        answer_tier=tier_of,
-        visit=visit,
-        enter_ns=wide["enter_ns"],
-        start_ns=wide["start_ns"],
-        finish_ns=wide["finish_ns"],
-        busy_ns=busy,
-        cost_usd=cost,
-        correct=right.astype(np.float32),
-        **(_calls(names, drive) if any(tier.calls for tier in scenario.tiers) else {}),
-    ).check()
+            out.busy_ns[i, k] = int(stamps[3])
+    row, k_of = np.maximum(out.answer_of, 0), np.maximum(out.answer_tier, 0)
+    right = np.where(out.status == ANSWERED, requests.correct[row, k_of], np.float32(0))
+    calls = _calls(names, drive) if any(tier.calls for tier in scenario.tiers) else {}
+    return replace(out, correct=right.astype(np.float32), **calls).check()
 
 
 def _calls(names: list[str], drive: Drive) -> dict[str, Any]:

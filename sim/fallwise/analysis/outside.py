@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from fallwise.analysis.live import Drive, whole
+from fallwise.analysis.live import Drive, unanswered, whole
 from fallwise.analysis.money import call_usd
 from fallwise.errors import Problem, TableError
 from fallwise.scenario import Scenario
@@ -14,7 +14,6 @@ from fallwise.scenario.live import Deployment
 from fallwise.tables import (
     ACCEPTED,
     ANSWERED,
-    FAILED,
     Bools,
     OutcomeTable,
     RequestTable,
@@ -41,39 +40,19 @@ def from_responses(
     of the scenario, or no tokens that its price needs: nothing is guessed.
     """
     whole(drive, len(requests), first)
-    n, t0_ns = len(requests), int(drive.facts["t0_ns"])
-    hit, cost = np.full(n, -1, np.int8), np.zeros(n)
-    for i in np.flatnonzero(drive.http_status == 200):
-        hit[i] = _tier_of(scenario, deployment, drive, int(i))
-        cost[i] = _usd_of(scenario, deployment, drive, int(i), int(hit[i]))
-    answered = hit >= 0
-    visit = np.zeros((n, len(scenario.tiers)), np.int8, "F")
-    since, until = (at - t0_ns for at in (drive.sent_ns, drive.end_ns))
-    at_tier = {
-        name: np.full(visit.shape, -1, np.int64, order="F")
-        for name in ("enter_ns", "start_ns", "finish_ns")
-    }
-    busy, rows = np.zeros(visit.shape, np.int64, "F"), np.flatnonzero(answered)
-    visit[rows, hit[rows]] = ACCEPTED
-    for name, column in at_tier.items():
-        column[rows, hit[rows]] = (until if name == "finish_ns" else since)[rows]
-    busy[rows, hit[rows]] = (until - since)[rows]
-    return OutcomeTable(
-        request=np.arange(n),
-        arrival_ns=drive.scheduled_ns - t0_ns,
-        end_ns=until,
-        status=np.where(answered, ANSWERED, FAILED).astype(np.int8),
-        hit_tier=hit,
-        answer_of=np.where(answered, np.arange(n), -1),
-        answer_tier=hit,
-        visit=visit,
-        enter_ns=at_tier["enter_ns"],
-        start_ns=at_tier["start_ns"],
-        finish_ns=at_tier["finish_ns"],
-        busy_ns=busy,
-        cost_usd=cost,
-        correct=np.zeros(n, np.float32),
-    ).check()
+    out = unanswered(drive, requests, len(scenario.tiers))
+    assert out.cost_usd is not None
+    since_ns = drive.sent_ns - int(drive.facts["t0_ns"])
+    for i in np.flatnonzero(drive.http_status == 200).tolist():
+        k = _tier_of(scenario, deployment, drive, i)
+        out.cost_usd[i] = _usd_of(scenario, deployment, drive, i, k)
+        out.status[i], out.answer_of[i] = ANSWERED, i
+        out.hit_tier[i] = out.answer_tier[i] = k
+        out.visit[i, k] = ACCEPTED
+        out.enter_ns[i, k] = out.start_ns[i, k] = since_ns[i]
+        out.finish_ns[i, k] = out.end_ns[i]
+        out.busy_ns[i, k] = out.end_ns[i] - since_ns[i]
+    return out.check()
 
 
 def seen_of(

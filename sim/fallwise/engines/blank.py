@@ -1,4 +1,4 @@
-"""The outcomes of requests before anything has happened, for the engine to be read."""
+"""The outcomes of requests before anything has happened: in the engine to be read, or live."""
 
 from __future__ import annotations
 

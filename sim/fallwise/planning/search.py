@@ -33,8 +33,8 @@ from fallwise.tables import ANSWERED, Floats, OutcomeTable, RequestTable
 
 __all__ = [
     "Attempt",
-    "Trial",
     "Tried",
+    "Weighed",
     "frontier_of",
     "polished",
     "search",
@@ -55,7 +55,7 @@ COARSE: Final = 4
 STEPS: Final = (-0.1, -0.03, -0.01, 0.01, 0.03, 0.1)
 
 
-class Trial(NamedTuple):
+class Weighed(NamedTuple):
     """A setting, and what it comes to on the tuning half."""
 
     setting: Setting
@@ -114,7 +114,7 @@ def wrong_but_sure(scenario: Scenario, requests: RequestTable, outcomes: Outcome
 
 @dataclass(frozen=True)
 class Attempt:
-    """One setting to be tried on the tuning half; its point has the numbers of a Trial."""
+    """One setting to be tried on the tuning half; its point has the numbers of a Weighed."""
 
     scenario: Scenario
     seed: int
@@ -159,7 +159,7 @@ def search(
     engine: Engine = "compiled",
     progress: Callable[[int, int], None] = lambda done, total: None,
     run: Run = here,
-) -> list[Trial]:
+) -> list[Weighed]:
     """Return all settings that were tried on a half; the same for the same seed, whoever runs them.
 
     A generation is asked for at once, and told when all of it is known.
@@ -168,7 +168,7 @@ def search(
     import optuna
 
     knobs = searched(scenario, seed)[1]
-    found: dict[Setting, Trial] = {}
+    found: dict[Setting, Weighed] = {}
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(
         directions=["minimize", "maximize", "minimize", "minimize"],
@@ -184,7 +184,7 @@ def search(
         jobs = [Attempt(scenario, seed, engine, setting) for setting in new]
         points = run(jobs, partial(_told, progress, known, trials))
         for setting, point in zip(new, points, strict=True):
-            found[setting] = Trial(setting, **{k: v for k, v in point.items() if k != "setting"})
+            found[setting] = Weighed(setting, **{k: v for k, v in point.items() if k != "setting"})
         for trial, setting in zip(asked, settings, strict=True):
             study.tell(trial, found[setting][1:])
     return list(found.values())
@@ -227,7 +227,7 @@ def _starts(scenario: Scenario, knobs: list[Knob]) -> list[list[float]]:
 
 def _trial(
     scenario: Scenario, half: Half, knobs: list[Knob], setting: Setting, engine: Engine
-) -> Trial:
+) -> Weighed:
     changed, requests = turned(scenario, half.requests, knobs, setting)
     weight = half.weight
     decisions = decide(changed, requests)
@@ -242,7 +242,7 @@ def _trial(
     )
     p95 = float(np.quantile(queued.sojourn_s, 0.95))
     cost += _rent_usd(scenario, half, knobs, setting, engine)
-    return Trial(setting, cost, quality, p95, sure_mean)
+    return Weighed(setting, cost, quality, p95, sure_mean)
 
 
 def _rent_usd(
@@ -253,7 +253,7 @@ def _rent_usd(
     return rent_usd(changed, half, engine, run)
 
 
-def frontier_of(trials: Sequence[Trial], most: int = MOST) -> list[Trial]:
+def frontier_of(trials: Sequence[Weighed], most: int = MOST) -> list[Weighed]:
     """Return the trials that no other one beats in all four measures, by cost.
 
     Where there are too many, those that nothing beats in cost and quality come first.
