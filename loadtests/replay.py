@@ -94,7 +94,7 @@ class Replay:
             self.authorization = {"Authorization": f"Bearer {os.environ[options.api_key_env]}"}
         self.rows_file = Path(options.rows_file)
         self.started = Event()
-        self.t0_ns = 0
+        self.t0_ns = self.origin_ns = 0
         self.workers = 1
         self.parts: list[dict[str, Any]] = []
         self.facts: list[dict[str, Any]] = []
@@ -103,6 +103,7 @@ class Replay:
     def begin(self, t0_ns: int, workers: int) -> None:
         """Start at t0_ns (unix), one of so many workers."""
         self.t0_ns, self.workers = t0_ns, workers
+        self.origin_ns = t0_ns - int(self.requests.arrival_ns[self.first])
         self.started.set()
 
     def body(self, i: int) -> dict[str, Any]:
@@ -122,6 +123,8 @@ class Replay:
             found["x-fallwise-request"] = str(i)
             found["x-fallwise-key"] = str(self.requests.key[i])
             found["x-fallwise-local"] = str(int(self.requests.local[i]))
+            if not self.options.one_by_one:
+                found["x-fallwise-origin"] = str(self.origin_ns)
         return found
 
     def part(self, rows: dict[str, Any], facts: dict[str, Any] | None) -> None:
@@ -241,8 +244,7 @@ class DispatchUser(User):
         runner = self.environment.runner
         index = runner.worker_index if isinstance(runner, WorkerRunner) else 0
         ids = np.arange(replay.first, replay.last)[index :: replay.workers]
-        since_ns = replay.t0_ns - int(replay.requests.arrival_ns[replay.first])
-        arrivals = (replay.requests.arrival_ns[ids] + since_ns).tolist()
+        arrivals = (replay.requests.arrival_ns[ids] + replay.origin_ns).tolist()
         rows = Rows(ids)
         # The pool's own default gives up after 5 s; it checks certificates, as a key needs it.
         pool = HTTPClientPool(

@@ -4,7 +4,8 @@ A call names its request by the header x-fallwise-request and its tier by `model
 the table's service time, answered with the table's tokens, score, verdict and answer, and entered
 in a ledger. Where the table has several calls a visit, x-fallwise-call says which one (0 if it is
 not there): it is held for its own time, and fails if it fails there. `<tier>-verifier` takes the
-verifier's time, `router` the router's.
+verifier's time, `router` the router's. Outages are the scenario's, where x-fallwise-origin says
+when (unix ns) the clock of the requests began.
 
     python loadtests/stub_tiers.py requests.parquet --scenario s.yaml --port 8001
     python loadtests/stub_tiers.py requests.parquet --tier cache,small,big --port 8001
@@ -14,6 +15,7 @@ verifier's time, `router` the router's.
     GET  /ledger   every call: request, tier, tokens, usd, state, times
     POST /faults   {"tier": "big", "slow": 2.0, "error_share": 0.1, "refuse": false}
     --concurrency big=8 --rpm big=600 --tpm big=90000      429 with Retry-After beyond
+    --limits               the same for the limits of the scenario, as the scenario has them
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ import json
 import math
 import time
 from collections import deque
+from collections.abc import Mapping
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -31,7 +34,9 @@ from typing import Any
 import numpy as np
 import uvicorn
 from fallwise.analysis.money import call_usd
-from fallwise.scenario import Scenario, read
+from fallwise.policies.guards import Limit
+from fallwise.scenario import Scenario, Tier, read
+from fallwise.scenario.calls import Outage
 from fallwise.scenario.source import value_of
 from fallwise.tables import RequestTable
 from starlette.applications import Starlette
@@ -60,30 +65,51 @@ class Limits:
         if self.in_service >= self.concurrency:
             return 1.0
         if len(self.calls) >= self.rpm or (self.calls and self.tokens + tokens > self.tpm):
-            return WINDOW_S - (now - self.calls[0][0])
+            return math.ceil(WINDOW_S - (now - self.calls[0][0]))
         self.calls.append((now, tokens))
         self.tokens += tokens
         self.in_service += 1
         return 0.0
 
 
+class Buckets:
+    """The same for a tier's limits as a scenario has them: buckets that fill up all the time."""
+
+    def __init__(self, tier: Tier):
+        burst_ns = round(tier.burst_s * 1e9)
+        limits = tier.requests_per_minute, tier.tokens_per_minute
+        self.limits = [Limit(limit, burst_ns) if limit else None for limit in limits]
+        self.in_service = 0
+
+    def retry_after_s(self, tokens: int) -> float:
+        """Let a call in and return 0, or return how long to wait before the next try."""
+        now_ns = time.monotonic_ns()
+        wait_ns = max(limit.wait_ns(now_ns) if limit else 0 for limit in self.limits)
+        for limit, amount in zip(self.limits, (1, tokens), strict=True):
+            if limit is not None and not wait_ns:
+                limit.charge(now_ns, amount)
+        self.in_service += not wait_ns
+        return wait_ns / 1e9
+
+
 class Stub:
     """The table's tiers, their limits, their faults and their ledger."""
 
-    def __init__(self, requests: RequestTable, names: list[str], limits: dict[str, Limits]):
-        self.requests, self.names, self.limits = requests, names, limits
+    def __init__(
+        self, requests: RequestTable, names: list[str], limits: Mapping[str, Limits | Buckets]
+    ):
+        self.requests, self.names, self.limits = requests, names, dict(limits)
         self.faults: dict[str, dict[str, Any]] = {}
         self.ledger: list[dict[str, Any]] = []
         self.usd = np.zeros(requests.score.shape)
         self.first: list[int] | None = None
         self.width = [1] * len(names)
+        self.outages: dict[str, list[Outage]] = {}
         self.prompt_tokens = np.repeat(requests.prompt_tokens[:, None], len(names), axis=1)
 
     def price(self, scenario: Scenario) -> None:
-        """Take the scenario's prices, how long its tiers' prompts are, and where their calls stand.
-
-        Outages are not done: who plans one says so by POST /faults.
-        """
+        """Take the scenario's prices, prompts and outages, and where its tiers' calls stand."""
+        self.outages = {tier.name: tier.outages or [] for tier in scenario.tiers}
         if self.requests.call_ns is not None:
             self.first = list(accumulate((t.calls for t in scenario.tiers), initial=0))
             self.width = [2 if tier.hedge else 1 for tier in scenario.tiers]
@@ -111,6 +137,7 @@ class Stub:
         column = self._column(k, model, int(request.headers.get("x-fallwise-call", 0)))
         fails = self.requests.call_fails
         failing = column >= 0 and fails is not None and bool(fails[i, column])
+        failing = failing or self._is_out(model, request.headers.get("x-fallwise-origin"))
         call = self._call(i, k, model)
         slow = float(self.faults.get(tier, {}).get("slow", 1.0))
         until = began + self._held_ns(i, k, model, column, failing) * slow / 1e9
@@ -135,8 +162,15 @@ class Stub:
         if model in self.limits:
             wait_s = self.limits[model].retry_after_s(sum(self._tokens(i, k)))
             if wait_s:
-                return _error(429, "over the limit", {"retry-after": str(math.ceil(wait_s))})
+                return _error(429, "over the limit", {"retry-after": f"{wait_s:.6f}"})
         return None
+
+    def _is_out(self, model: str, origin: str | None) -> bool:
+        """Return True where a call fails because of when it comes."""
+        if origin is None:
+            return False
+        at_s = (time.time_ns() - int(origin)) / 1e9
+        return any(outage.covers(at_s) for outage in self.outages.get(model, []))
 
     def _column(self, k: int, model: str, call: int) -> int:
         """Return where a call stands in the table's columns of calls; -1 where it has none."""
@@ -265,6 +299,7 @@ def open_stub(arguments: list[str] | None = None) -> tuple[Stub, argparse.Namesp
     parser.add_argument("--tier", default="", help="names of the table's tiers, in order")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="settings")
     parser.add_argument("--port", type=int, default=8001)
+    parser.add_argument("--limits", action="store_true", help="keep the scenario's limits")
     for name in ("concurrency", "rpm", "tpm"):
         parser.add_argument(f"--{name}", action="append", default=[], metavar="TIER=N")
     options = parser.parse_args(arguments)
@@ -287,6 +322,9 @@ def open_stub(arguments: list[str] | None = None) -> tuple[Stub, argparse.Namesp
     stub = Stub(requests, names, {name: Limits(**{**free, **own}) for name, own in given.items()})
     if scenario is not None:
         stub.price(scenario)
+        for tier in scenario.tiers if options.limits else ():
+            if tier.requests_per_minute or tier.tokens_per_minute:
+                stub.limits[tier.name] = Buckets(tier)
     return stub, options
 
 

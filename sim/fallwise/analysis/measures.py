@@ -7,6 +7,7 @@ answered and how many tokens it took; the rest is listed as not judged.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -24,6 +25,9 @@ TIME: Final = 0.05
 """Tolerance of times, relative."""
 HOP_S: Final = 0.002
 """No time is judged closer than this: timers count whole milliseconds."""
+FEWEST: Final = 100
+"""Requests of a part of the time that is judged by itself; so many parts are at most."""
+MOST_PARTS: Final = 9
 TTFT: Final = {
     "measure": "ttft_s",
     "why": "a cascade answers when an answer is accepted: its first token comes with its last",
@@ -74,6 +78,8 @@ def from_inside(
         yield Measure(f"{name}hit_share", _hits(k), _every, 0, 0, SHARE)
         yield Measure(f"{name}accept_share", accepted, visits, 0, 0, SHARE)
         yield Measure(f"{name}failed_share", failed, visits, 0, 0, SHARE)
+        if tier.calls and predicted.attempts is not None:
+            yield from _made(name, k, visits, predicted, time)
         if tier.kind == "cache" or not visits(predicted).any():
             continue
 
@@ -87,6 +93,7 @@ def from_inside(
         stay = float((wait_s(predicted) + service_s(predicted)).sum() / visits(predicted).sum())
         yield Measure(f"{name}service_s_mean", service_s, started, 0, time, HOP_S)
         yield Measure(f"{name}wait_s_mean", wait_s, visits, 0, 0, max(HOP_S, time * stay))
+    yield from _in_time(scenario, predicted)
     names = [tier.name for tier in scenario.tiers]
     yield from _times("", _every, predicted, time)
     for bits in np.unique(predicted.path).tolist():
@@ -95,6 +102,52 @@ def from_inside(
             return _float(o.path == bits)
 
         yield from _times(f"paths.{path_name(names, bits)}.", on, predicted, time)
+
+
+def _made(
+    name: str, k: int, visits: Column, predicted: OutcomeTable, time: float
+) -> Iterator[Measure]:
+    """Yield how many calls a visit made, and how many of them were over a limit.
+
+    Which ones are is a matter of moments, so both are held to the tolerance of times.
+    """
+
+    def attempts(o: OutcomeTable) -> Floats:
+        return _float(np.zeros(len(o)) if o.attempts is None else o.attempts[:, k])
+
+    def limited(o: OutcomeTable) -> Floats:
+        return _float(np.zeros(len(o)) if o.rate_limited is None else o.rate_limited[:, k])
+
+    made = float(attempts(predicted).sum() / max(1.0, visits(predicted).sum()))
+    least = max(SHARE, time * made)
+    yield Measure(f"{name}attempts_mean", attempts, visits, 0, 0, least)
+    yield Measure(f"{name}rate_limited_mean", limited, visits, 0, 0, least)
+
+
+def _in_time(scenario: Scenario, predicted: OutcomeTable) -> Iterator[Measure]:
+    """Yield what became of those who came before, during and after each outage of the scenario."""
+    arrival_s = predicted.arrival_ns / 1e9
+    edges = {0.0}
+    for outage in (outage for tier in scenario.tiers for outage in tier.outages or ()):
+        begins = [outage.from_s]
+        if outage.every_s is not None:
+            begins = np.arange(outage.from_s, arrival_s[-1], outage.every_s).tolist()
+        edges |= {edge + lasts for edge in begins for lasts in (0.0, outage.to_s - outage.from_s)}
+    parts = sorted(edge for edge in edges if edge < arrival_s[-1])
+    if len(parts) == 1:
+        return
+    for begin, end in pairwise([*parts[:MOST_PARTS], float("inf")]):
+        here = _float((begin <= arrival_s) & (arrival_s < end))
+        if here.sum() < FEWEST:
+            continue
+
+        def among(_: OutcomeTable, here: Floats = here) -> Floats:
+            return here
+
+        where = f"{begin:g} s to {end:g} s: " if end < np.inf else f"from {begin:g} s: "
+        yield Measure(f"{where}answered_share", _answered, among, 0, 0, SHARE)
+        for k, tier in enumerate(scenario.tiers):
+            yield Measure(f"{where}{tier.name} hit_share", _hits(k), among, 0, 0, SHARE)
 
 
 def from_outside(

@@ -67,12 +67,13 @@ def _running(command: list[str], url: str, log: Path) -> Iterator[None]:
 
 @contextmanager
 def deployed(
-    requests: Path, scenario: Path, settings: list[str], stubbed: list[str]
+    requests: Path, scenario: Path, settings: list[str], stubbed: list[str], limited: list[str]
 ) -> Iterator[tuple[str, str]]:
     """Serve a scenario on loopback; yield the gateway's and the stub's URL.
 
     The stub knows the table's truth. It answers at the keys in `stubbed` (tiers.small.live), and
-    for everything that has no `live`. What the servers say goes to files beside the table.
+    for everything that has no `live`; it keeps the limits of the tiers in `limited`, instead of the
+    gateway. What the servers say goes to files beside the table.
     """
     stub_port, port = _free_port(), _free_port()
     stub, gateway = f"http://127.0.0.1:{stub_port}", f"http://127.0.0.1:{port}"
@@ -81,6 +82,9 @@ def deployed(
     serve = [sys.executable, "-c", "from fallwise.cli import main; main()", "serve", str(scenario)]
     for setting in settings:
         upstream += ["--set", setting]
+    upstream += ["--limits"] * bool(limited)
+    # Nobody's bucket is ever empty that holds what comes in thirty years.
+    settings = [*settings, *(f"tiers.{name}.burst_s=1e9" for name in limited)]
     for key in stubbed:
         settings = [*settings, f"{key}={{kind: upstream, url: '{stub}'}}"]
     for setting in settings:

@@ -43,6 +43,7 @@ STATUS = {"agree": 0, "differ": 1, "inconclusive": 3}
 REAL_TIME = 0.1
 """Tolerance of times where tiers are real: what they take is not the same twice."""
 Players = Literal["stub", "real"]
+Keeper = Literal["gateway", "upstream"]
 Host = Annotated[
     str | None,
     typer.Option(metavar="URL", help="A deployment that runs already; by default the bundled one."),
@@ -50,6 +51,9 @@ Host = Annotated[
 Tiers = Annotated[
     Players,
     typer.Option(help="Who answers in the bundled deployment: a stub, or who `live` says."),
+]
+Limits = Annotated[
+    Keeper, typer.Option(help="Who keeps the limits of tokens and requests a minute: 429 beyond.")
 ]
 Plant = Annotated[
     list[str] | None,
@@ -74,6 +78,7 @@ def check(
     requests: Requests = 2000,
     settings: Settings = None,
     tiers: Tiers = "stub",
+    limits: Limits = "gateway",
     plant: Plant = None,
     questions: Questions = None,
     profile: Profile = 50,
@@ -102,7 +107,16 @@ def check(
             number = drives or 2
             real = [*(settings or ()), *(plant or ())]
             judged = bundled_check(
-                scenario, stated, real, tiers, questions, profile, number, as_profiled, Path(home)
+                scenario,
+                stated,
+                real,
+                tiers,
+                questions,
+                profile,
+                number,
+                as_profiled,
+                Path(home),
+                limits,
             )
         else:
             target = _target(stated, questions, profile, drives or 1, as_profiled, REAL_TIME)
@@ -128,10 +142,12 @@ def bundled_check(
     drives: int,
     as_profiled: bool,
     home: Path,
+    limits: Keeper = "gateway",
 ) -> Judged:
     """Return what a check of the stated scenario against the bundled deployment finds.
 
-    real are the settings that are deployed; files go to the folder home.
+    real are the settings that are deployed, limits says who keeps those of the tiers; files go to
+    the folder home.
     """
     from fallwise.cli import bundled
     from fallwise.cli.checking import judged
@@ -150,11 +166,9 @@ def bundled_check(
         k for k, t in enumerate(deploy.tiers) if t.live is None or f"tiers.{t.name}.live" in stubbed
     ]
     target = replace(target, played=tuple(own))
-    for name in (deploy.tiers[k].name for k in own if deploy.tiers[k].outages):
-        rule = f"the stub that plays {name} has no outages"
-        raise CheckError(Problem(rule, f"give --set tiers.{name}.outages=null"))
     layout(deploy, target).save(home / "truth.parquet")
-    with bundled.deployed(home / "truth.parquet", path, real, stubbed) as (gateway, stub):
+    limited = [t.name for t in deploy.tiers if limits == "upstream" and t.is_limited]
+    with bundled.deployed(home / "truth.parquet", path, real, stubbed, limited) as (gateway, stub):
         return judged(target, gateway, stub, home, _tell, stubbed=players == "stub")
 
 

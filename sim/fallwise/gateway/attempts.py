@@ -181,9 +181,13 @@ class Attempts(Desk):
     def _done(self, task: asyncio.Task[Answer], attempt: _Attempt, visit: Visit) -> int:
         """Return ACCEPTED where a call that is done answered, otherwise how it failed."""
         started_ns, ended_ns = attempt.calls.pop(task), now_ns()
-        visit.busy_ns += ended_ns - started_ns
         self.release()
         error = task.exception()
+        if isinstance(error, CallFailed) and error.over_limit:
+            # Nobody has served it: by the simulator's rules it has not started.
+            visit.start_ns = -1 if visit.start_ns == started_ns else visit.start_ns
+        else:
+            visit.busy_ns += ended_ns - started_ns
         if error is None:
             visit.answer, visit.finish_ns = task.result(), ended_ns
             if self.tokens is not None:

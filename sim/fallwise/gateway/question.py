@@ -23,7 +23,8 @@ class Question:
 
     body is its JSON; row the number that says which request it is; key equal for equal questions;
     local True where it may be answered by local tiers only. call is the number of the call in its
-    visit: 2 * attempt, one more for the second call of a hedge.
+    visit: 2 * attempt, one more for the second call of a hedge. origin_ns is when the client's
+    schedule began, where it says so: an upstream that plays one does in time what was planned.
     """
 
     body: dict[str, Any]
@@ -32,6 +33,7 @@ class Question:
     local: bool
     received_ns: int
     call: int = 0
+    origin_ns: int | None = None
 
     @property
     def text(self) -> str:

@@ -57,6 +57,8 @@ class Caller:
         headers = {**self.headers, "x-fallwise-request": str(question.row)}
         if question.call:
             headers["x-fallwise-call"] = str(question.call)
+        if question.origin_ns is not None:
+            headers["x-fallwise-origin"] = str(question.origin_ns)
         try:
             async with self.session.post(self.url, json=body, headers=headers) as response:
                 raw = await response.read()

@@ -47,7 +47,9 @@ def question_of(raw: bytes, headers: Mapping[str, str], number: int, received_ns
         text = json.dumps(messages, sort_keys=True).encode()
         key = int.from_bytes(hashlib.sha256(text).digest()[:8], "big", signed=True)
     local = headers.get("x-fallwise-local", "0") == "1"
-    return Question(body, number if row is None else row, key, local, received_ns)
+    origin_ns = _whole(headers, "x-fallwise-origin")
+    row = number if row is None else row
+    return Question(body, row, key, local, received_ns, origin_ns=origin_ns)
 
 
 def _whole(headers: Mapping[str, str], name: str) -> int | None:

@@ -63,6 +63,13 @@ class Outage(Model):
     every_s: Positive | None = None
     """From one beginning to the next; without it, it comes once."""
 
+    def covers(self, at_s: float) -> bool:
+        """Return True where calls fail that start at this time."""
+        since_s = at_s - self.from_s
+        if self.every_s is not None:
+            since_s = since_s % self.every_s if since_s >= 0 else since_s
+        return 0 <= since_s < self.to_s - self.from_s
+
 
 class Breaker(Model):
     """A circuit breaker: after too many failures no call is made for a while.

@@ -287,6 +287,11 @@ class Tier(Model):
         return (most or 1) * (self.slots or 1)
 
     @property
+    def is_limited(self) -> bool:
+        """Return True where it has a limit of requests or of tokens a minute."""
+        return bool(self.requests_per_minute or self.tokens_per_minute)
+
+    @property
     def calls(self) -> int:
         """Return how many calls a visit may need; 0 where it is simply one."""
         special = (
