@@ -35,17 +35,8 @@ from fallwise.engines.layout import (
     go_on,
     route,
 )
-from fallwise.engines.plan import (
-    CALL,
-    DONE,
-    ENTER,
-    ROUND,
-    STEP,
-    TIMEOUT,
-    UNLIMITED,
-    VERIFIED,
-)
-from fallwise.engines.queues import NOBODY, called, set_timer, wait
+from fallwise.engines.plan import CALL, DONE, ENTER, ROUND, STEP, TIMEOUT, UNLIMITED, VERIFIED
+from fallwise.engines.queues import NOBODY, called, join, set_timer, wait
 from fallwise.engines.rounds import begin_steps, end_steps
 from fallwise.engines.scaling import change_replicas, leave_seat, sit
 from fallwise.engines.servers import call, change, rent
@@ -309,6 +300,9 @@ def _visit(rows, out, s, tier, now, kind, i, k, v):
         out.times[ENTERED, v] = now
         if tier.free > 0:
             starts = i
+            if tier.watched:
+                join(s.clock[0], tier, s.ring, s.limits, now, i, k)
+                tier.first = tier.last  # Nobody waits.
         elif tier.waiting >= tier.queue_limit:
             visit = TURNED_AWAY
             out.times[FINISHED, v] = now
@@ -338,13 +332,15 @@ def _start(rows, out, s, tier, now, i, k, v):
         tokens = rows.output_tokens[v] if tier.step_ns else 0
         sit(tier, s.replicas, s.seats, s.rounds, tokens, now, i, k)
     out.times[STARTED, v] = now
+    if tier.step_ns:
+        return
     done, late = now + rows.service_ns[v], False
     if tier.timeout_ns < UNLIMITED:
         deadline = out.times[ENTERED, v] + tier.timeout_ns
-        late = deadline < done or tier.step_ns > 0
+        late = deadline < done
         if late and tier.timer != i:
             push(s.limits, deadline, TIMEOUT << 56 | i << 8 | k)
-    if tier.step_ns == 0 and not (late and tier.cancel):
+    if not (late and tier.cancel):
         push(s.heap, done, DONE << 56 | i << 8 | k)
 
 

@@ -1,6 +1,7 @@
 """Batches in records: rule 21 of docs/engine.md for the event loop, many steps at once.
 
-Until somebody joins, leaves or is done all steps after the first last as long, so they are one.
+Until somebody joins, leaves or is done nothing happens at the end of a step. All steps after the
+first, which alone reads prompts, last as long, so when the last of them ends is known at once.
 """
 # mypy: disable-error-code="no-untyped-def,no-untyped-call"
 
@@ -18,10 +19,11 @@ __all__ = ["begin_steps", "cut", "end_steps"]
 
 @pasted
 def cut(replica, rounds, now, r, k):
-    """Let the step in which somebody joined or left be the last one that lasts as long."""
+    """Let the step in which somebody joined or left be the last one before the next STEP."""
     if replica.until_ns >= 0:
-        begin, lasts = replica.begin_ns, replica.lasts_ns
-        end = begin + (now - begin + lasts - 1) // lasts * lasts
+        end, lasts = replica.first_end_ns, replica.lasts_ns
+        if now > end:
+            end += (now - end + lasts - 1) // lasts * lasts
         if end < replica.until_ns:
             replica.until_ns = end
             push(rounds, end, ROUND << 56 | r << 8 | k)
@@ -32,12 +34,12 @@ def cut(replica, rounds, now, r, k):
 
 @pasted
 def begin_steps(clock, tier, replicas, seats, rounds, prompt_tokens, now, r, k):
-    """Begin a step with all who are in service, and all steps after it that last as long."""
+    """Begin a step with all who are in service, and all steps up to when the first is done."""
     replica = replicas[tier.first_replica + r]
     serves = replica.is_ == UP or replica.is_ == LEAVING
     if replica.until_ns >= 0 or replica.members == 0 or not serves:
         return
-    prompts, next_end, new = 0, 1 << 62, False
+    prompts, next_end = 0, 1 << 62
     first = tier.first_seat + r * tier.slots
     for at in range(first, first + tier.slots):
         seat = seats[at]
@@ -46,13 +48,13 @@ def begin_steps(clock, tier, replicas, seats, rounds, prompt_tokens, now, r, k):
         if seat.new:
             seat.new = 0
             prompts += prompt_tokens[tier.prompt * clock.rows + seat.row]
-            new = True
             seat.end += replica.steps
         next_end = min(next_end, seat.end)
-    lasts = tier.step_ns + replica.members * tier.each_ns + prompts * tier.prefill_ns
-    steps = 1 if new else next_end - replica.steps
+    lasts = tier.step_ns + replica.members * tier.each_ns
+    first_end = now + lasts + prompts * tier.prefill_ns
     replica.next_end = next_end
-    replica.begin_ns, replica.lasts_ns, replica.until_ns = now, lasts, now + steps * lasts
+    replica.first_end_ns, replica.lasts_ns = first_end, lasts
+    replica.until_ns = first_end + (next_end - replica.steps - 1) * lasts
     push(rounds, replica.until_ns, ROUND << 56 | r << 8 | k)
 
 
@@ -65,7 +67,7 @@ def end_steps(tier, replicas, seats, rounds, now, r, k):
     replica = replicas[tier.first_replica + r]
     code, step = np.int64(-1), STEP << 56 | r << 8 | k
     if replica.until_ns == now:
-        replica.steps += (now - replica.begin_ns) // replica.lasts_ns
+        replica.steps += 1 + (now - replica.first_end_ns) // replica.lasts_ns
         replica.until_ns = -1
         replica.step_ns = now
         if replica.steps < replica.next_end:

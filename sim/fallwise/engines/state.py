@@ -52,8 +52,8 @@ REPLICA: Final = numbers(
     "cycle",  # Which of them is next.
     "steps",  # How many it has made.
     "next_end",  # The least `end` of those in service when the last steps began.
-    "begin_ns",  # When the steps under way began, that all last as long.
-    "lasts_ns",
+    "first_end_ns",  # When the first of the steps under way ends.
+    "lasts_ns",  # How long each one after it lasts.
     "until_ns",  # When the last of them ends, -1 where none is under way.
     "step_ns",  # For when STEP was due last.
 )
@@ -191,7 +191,7 @@ def carried(state: State, out: Visits, keep: Bools) -> State:
     ns, code = _events(state, out)
     own = _own(code)
     code[own] = code[own] & ~(ROWS << 8) | moved[code[own] >> 8 & ROWS] << 8
-    queues = [moved[rows] for rows in _queues(state, out)]
+    queues = [(moved[rows], served) for rows, served in _queues(state, out)]
     visits = np.flatnonzero(out.times[FINISHED] < -1)
     state.slots["row"][-2 - out.times[FINISHED][visits]] = moved[visits % len(keep)]
     state.clock["next"] = int(keep.sum())
@@ -220,13 +220,18 @@ def _own(code: Int64s) -> Bools:
     return mine
 
 
-def _queues(state: State, out: Visits) -> list[Int64s]:
-    """Return the rows that wait for each tier, in order."""
+def _queues(state: State, out: Visits) -> list[tuple[Int64s, int]]:
+    """Return each tier's rows that wait, in order, after those of its timer that are in service.
+
+    And how many of them are in service.
+    """
     tiers, n = state.tiers, len(out.request)
+    first = np.where(tiers["watched"], tiers["oldest"], tiers["first"])
     queues = []
     for k, ring in enumerate(state.ring.reshape(len(tiers), -1)):
-        rows = ring[np.arange(tiers["first"][k], tiers["last"][k]) % len(ring)]
-        queues.append(rows[out.times[FINISHED][k * n + rows] < 0])
+        rows = ring[np.arange(first[k], tiers["last"][k]) % len(ring)]
+        rows = rows[out.times[FINISHED][k * n + rows] < 0]
+        queues.append((rows, int((out.times[STARTED][k * n + rows] >= 0).sum())))
     return queues
 
 
@@ -246,16 +251,19 @@ def _heap(ns: Int64s, code: Int64s) -> Int64s:
     return heap
 
 
-def _packed(state: State, ns: Int64s, code: Int64s, queues: list[Int64s]) -> State:
+def _packed(state: State, ns: Int64s, code: Int64s, queues: list[tuple[Int64s, int]]) -> State:
     heaps = _heaps(ns, code)
     for name, heap in heaps.items():
         heap[LATE] = getattr(state, name)[LATE]
-    longest = max(len(rows) for rows in queues)
-    rings = np.empty((len(queues), max(WAITING, 1 << (2 * longest).bit_length())), np.int64)
-    for k, rows in enumerate(queues):
+    longest = max(len(rows) for rows, _ in queues)
+    # A ring of a timer fills up with rows that have finished: it is as long as it has to be.
+    size = int(state.clock["ring"][0]) << int(state.clock["crowded"][0])
+    rings = np.empty((len(queues), max(size, 1 << (2 * longest).bit_length())), np.int64)
+    for k, (rows, _) in enumerate(queues):
         rings[k, : len(rows)] = rows
     state.clock["crowded"], state.clock["ring"] = 0, rings.shape[1]
-    state.tiers["first"] = 0
-    state.tiers["last"] = [len(rows) for rows in queues]
+    state.tiers["oldest"] = 0
+    state.tiers["first"] = [served for _, served in queues]
+    state.tiers["last"] = [len(rows) for rows, _ in queues]
     heap, limits, rounds = heaps.values()
     return state._replace(heap=heap, limits=limits, rounds=rounds, ring=rings.reshape(-1))

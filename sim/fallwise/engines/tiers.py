@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from fallwise.engines.calls import Calls, no_calls
 from fallwise.engines.fleet import Fleet
-from fallwise.engines.plan import Plan
+from fallwise.engines.plan import UNLIMITED, Plan
 from fallwise.policies import tiers_there
 from fallwise.tables import Int64s
 
@@ -61,6 +61,7 @@ TIER: Final = numbers(
     *CALLS,
     *FLEET,
     "prompt",  # Which column of prompt tokens is its own.
+    "watched",  # Not 0 where the timer is of those in service, too: in a batch with a timeout.
     "pair",  # First tier of the pair that it belongs to, -1 where it belongs to none.
     "first_call",
     "first_outage",
@@ -76,6 +77,7 @@ TIER: Final = numbers(
     "first",
     "last",
     "timer",  # The row that the queue's TIMEOUT among the events is of, -1 where there is none.
+    "oldest",  # Where those in service stand in the ring of a tier that is watched.
     # Kept of units that come and go: how many, and their time since the last arrival.
     "units",
     "rented_ns",  # Up to since_ns.
@@ -119,6 +121,7 @@ def tiers_of(plan: Plan) -> Records:
             tiers[name][plan.fleet.tier] = getattr(plan.fleet, name)
         tiers["first_replica"] = _firsts(tiers["replicas"])
         tiers["first_seat"] = tiers["seat"] = _firsts(tiers["replicas"] * tiers["slots"])
+    tiers["watched"] = (tiers["step_ns"] > 0) & (tiers["timeout_ns"] < UNLIMITED)
     if plan.hours is not None:
         tiers["steps"] = np.bincount(plan.hours.tier, minlength=count)
         tiers["first_step"] = _firsts(tiers["steps"])
