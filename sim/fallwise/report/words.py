@@ -9,6 +9,7 @@ from fallwise.plots.style import duration, percent, usd
 
 __all__ = [
     "ABOVE",
+    "apart",
     "between",
     "count",
     "dollars",
@@ -82,6 +83,15 @@ def signed(form: Callable[[float], str]) -> Callable[[float], str]:
     ('−0.5', '+0.25')
     """
     return lambda x: f"{'+' if x > 0 else f'−{JOINED}' if x < 0 else ''}{form(abs(x))}"
+
+
+def apart(form: Callable[[float], str]) -> Callable[[float], str]:
+    """Return the form of a difference of what has this one: of shares, that is points.
+
+    >>> apart(share)(0.047), apart(str)(0.25)
+    ('+4.7 points', '+0.25')
+    """
+    return signed((lambda x: f"{100 * x:.1f} points") if form is share else form)
 
 
 def give_or_take(estimate: Any, scale: float = 100.0) -> str:

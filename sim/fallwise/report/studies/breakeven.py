@@ -45,7 +45,7 @@ def breakeven(summary: Json) -> Study:
     usd = [float(side.monthly_usd(np.array([now]))[0]) for side in sides.values()]
     first = found["requests_per_month"]
     cards = [
-        ("pays from, requests a month", number(first, count) if first else "never", ""),
+        ("pays from, requests a month", _from(first), ""),
         ("traffic now, requests a month", count(now), ""),
         ("cascade, a month at this traffic", dollars(usd[0]), ""),
         (f"{frontier} alone, the same", dollars(usd[1]), ""),
@@ -90,6 +90,12 @@ def pays(summary: Json, who: str) -> str:
         words += f" Below that also from {begin['from']:,.0f} to {begin['to']:,.0f}"
         words += "." if len(ranges) == 2 else f", and in {len(ranges) - 2} more ranges."
     return words
+
+
+def _from(first: Json | None) -> str:
+    if first is None:
+        return "never"
+    return number(first, count) if first["value"] or first["high"] else "any"
 
 
 def _card(title: str, estimate: Json) -> tuple[str, str, str]:

@@ -18,7 +18,7 @@ from fallwise.report.pieces import (
     linear,
     place,
 )
-from fallwise.report.words import between, dollars, number, scaled, seconds, share, signed, within
+from fallwise.report.words import apart, between, dollars, number, scaled, seconds, share, within
 
 __all__ = ["sensitivity", "tornado"]
 
@@ -107,7 +107,7 @@ def _bar(summary: Json, row: Json, form: Any, scale: float, at: Callable[[float]
     places = [at(x * scale) for x in _ends(row)]
     left, right = sorted(places[:2])
     ends = f"{form(row['at_low'] * scale)} to {form(row['at_high'] * scale)}"
-    by = between(scaled(row["swing"], scale), signed(form))
+    by = between(scaled(row["swing"], scale), apart(form))
     words = f"{over(summary, row['key'])}: {ends}" + (f"; difference {by}" if by else "")
     span = (min(places[2:]), max(places[2:])) if len(places) > 2 else None
     piece = ("p4", left, place(right - left))
@@ -157,7 +157,7 @@ def _verdict(summary: Json, known: list[str]) -> str:
         if not swing or swing["low"] is None or swing["low"] * swing["high"] <= 0:
             continue
         title, form, scale = MEASURES[measure]
-        by = within(scaled(swing, scale), signed(form))
+        by = within(scaled(swing, scale), apart(form))
         key = f"{rows[0]['key']} ({over(summary, rows[0]['key'])})"
         said.append(f"{key} moves the {_noun(title)} most, by {by}")
     if not said:
