@@ -181,6 +181,8 @@ def _options(parser: ArgumentParser) -> None:
     parser.add_argument("--first", type=int, default=0, help="row of the table to begin with")
     parser.add_argument("--last", type=int, default=None, help="row of the table to end before")
     parser.add_argument("--one-by-one", action="store_true", help="each after the one before")
+    gaps = "seconds between them, in turn, unless the one before takes longer"
+    parser.add_argument("--gaps-s", type=float, nargs="*", default=[], help=gaps)
     parser.add_argument("--keep-replies", action="store_true", help="note what answers say")
     parser.add_argument("--foreign", action="store_true", help="send no headers of our own")
     parser.add_argument("--api-key-env", default="", help="environment variable with the key")
@@ -269,6 +271,7 @@ class DispatchUser(User):
         sent = []
         for row, due_ns in enumerate(arrivals):
             if replay.options.one_by_one:
+                due_ns = max(due_ns, _next_ns(replay.options.gaps_s, row))
                 gevent.joinall(sent[-1:])
                 due_ns = max(due_ns, time.time_ns())
             gevent.sleep(max(0.0, (due_ns - time.time_ns()) / 1e9))
@@ -293,6 +296,12 @@ class DispatchUser(User):
         }
         _hand_over(runner, replay, rows, facts)
         raise StopUser
+
+
+def _next_ns(gaps_s: list[float], row: int) -> int:
+    """Return when the next of the requests that come one by one is due."""
+    gap_s = gaps_s[row % len(gaps_s)] if gaps_s else 0.0
+    return time.time_ns() + round(gap_s * 1e9)
 
 
 def _machine() -> tuple[float, float]:

@@ -70,6 +70,20 @@ class Drive:
         took = (self.end_ns - self.sent_ns - np.array(inside, np.int64)) / 1e9
         return np.where(self.said, took, np.nan)
 
+    @property
+    def way_s(self) -> Floats:
+        """(n,) seconds in no visit: transport, and what the gateway does before, between and after.
+
+        NaN where the gateway said nothing.
+        """
+        visits_ns = np.zeros(len(self.headers), np.int64)
+        for i, found in enumerate(self.headers):
+            for text in filter(None, found.get("x-fallwise-visits", "").split(";")):
+                enter, _, finish, _ = map(int, text.rsplit(":", 4)[1:])
+                visits_ns[i] += max(0, finish - enter)
+        took = (self.end_ns - self.sent_ns - visits_ns) / 1e9
+        return np.where(self.said, took, np.nan)
+
 
 def read_drive(path: Path) -> Drive:
     """Return the rows that loadtests/replay.py has written; TableError if it did not."""

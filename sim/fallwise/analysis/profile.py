@@ -1,7 +1,8 @@
 """Each tier alone and unloaded: what it takes, how good it is, whether its scores are calibrated.
 
-A deployment is asked for every tier by itself, one request at a time, for other requests than those
-that it is judged by.
+A deployment is asked for every tier by itself, in turn, one request at a time, for other requests
+than those that it is judged by. They come as far apart as those do: readers of a millisecond take
+twice as long on a machine that has rested as they do back to back.
 """
 
 from __future__ import annotations
@@ -37,14 +38,13 @@ def profile(
 ) -> tuple[list[Summary], list[Summary]]:
     """Return what is known of each tier in `alone`, and rows: stated against measured.
 
-    The tables have equally many rows for each of these tiers, one tier after the other. requests
-    holds what the scenario states; scores are (n,), NaN where none was said.
+    The rows of the tables are of these tiers in turn. requests holds what the scenario states;
+    scores are (n,), NaN where none was said.
     """
-    each = len(requests) // max(1, len(alone))
     tiers: list[Summary] = []
     rows: list[Summary] = []
     for at, k in enumerate(alone):
-        mine = slice(at * each, (at + 1) * each)
+        mine = np.arange(at, len(requests), len(alone))
         found, says = outcomes.take(mine), requests.take(mine)
         name, done = scenario.tiers[k].name, found.hit_tier == k
         took_s, says_s = found.busy_ns[done, k] / 1e9, says.service_ns[done, k] / 1e9
@@ -60,7 +60,7 @@ def profile(
         tiers.append(
             {
                 "name": name,
-                "requests": each,
+                "requests": len(mine),
                 "failed": int((~done).sum()),
                 "service_s_mean": float(took_s.mean()) if done.any() else None,
                 "service_s_p50": float(np.median(took_s)) if done.any() else None,
@@ -83,9 +83,8 @@ def scores_of(drive: Drive) -> Floats:
 
 def as_profiled(scenario: Scenario, alone: Sequence[int], outcomes: OutcomeTable) -> Scenario:
     """Return the scenario with the times that the tiers took alone, in the place of its own."""
-    each = len(outcomes) // max(1, len(alone))
     for at, k in enumerate(alone):
-        found = outcomes.take(slice(at * each, (at + 1) * each))
+        found = outcomes.take(np.arange(at, len(outcomes), len(alone)))
         took_s = (found.busy_ns[found.hit_tier == k, k] / 1e9).tolist()
         if took_s:
             law = Empirical(kind="empirical", values_s=took_s)

@@ -6,8 +6,9 @@ import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -65,26 +66,11 @@ def judged(
     scenario, first = target.scenario, target.profile_rows
     table = layout(scenario, target)
     runs = Runs(target, host, home, table)
-    profiled: tuple[list[Any], list[Any]] = [], []
-    predicts, transport_s = scenario, 0.0
+    alone = _Alone(([], []), scenario, np.zeros(1))
     if first:
         tell("profile: each tier alone")
-        drive = runs.run("profile", 0, first, ["--one-by-one"])
-        head = table.take(slice(0, len(drive.request)))
-        outcomes, known = runs.outcomes(head, drive, 0)
-        if not (outcomes.status == ANSWERED).any():
-            rule = f"answered no request of the profile ({_statuses([drive])})"
-            remedy = "see that it takes the key and knows the models"
-            raise CheckError(Problem(rule, remedy, value=host))
-        chance = stream(scenario.run.seed, "profile")
-        scores = scores_of(drive)
-        profiled = profile(
-            scenario, list(target.alone), head, outcomes, scores, chance, graded=known
-        )
-        if target.deployment is None:
-            transport_s = float(np.nanmedian(drive.transport_s))
-        if target.profiled:
-            predicts = as_profiled(scenario, list(target.alone), outcomes)
+        alone = _alone(runs, table, first)
+    profiled, predicts, away_s = alone
     drives = []
     for r in range(target.drives):
         tell(f"drive {r + 1} of {target.drives}")
@@ -99,8 +85,11 @@ def judged(
     fold = not target.profiled and target.deployment is None
     hops = {t["name"]: t["hop_s"] for t in profiled[0]} if fold else {}
     requests = served.take(slice(first, first + sent))
-    # How late the client itself sent a request is known, and counts on both sides.
-    way_s = transport_s + np.maximum(drives[0].send_lag_s, 0)
+    # How late the client itself sent a request is known, and counts on both sides; each one's way
+    # is one of those of the profile.
+    way_s = stream(scenario.run.seed, "transport").choice(away_s, sent)
+    way_s += np.maximum(drives[0].send_lag_s, 0)
+    transport_s = float(np.median(away_s))
     predicted = _predicted(predicts, requests, hops, way_s)
     found = _found(runs, requests, predicted, drives, profiled)
     found.summary["findings"] += _findings(target, drives, hops, transport_s)
@@ -109,6 +98,40 @@ def judged(
     if summary["verdict"] != "differ" and summary["billing_differs"]:
         summary["verdict"] = "differ"
     return replace(found, summary=summary)
+
+
+class _Alone(NamedTuple):
+    """What a profile tells.
+
+    tiers are profile()'s two lists, predicts the scenario to predict with, away_s (m,) how long
+    requests were in no tier.
+    """
+
+    tiers: tuple[list[Any], list[Any]]
+    predicts: Scenario
+    away_s: Floats
+
+
+def _alone(runs: Runs, table: RequestTable, first: int) -> _Alone:
+    """Ask each tier alone, by the first requests of the table."""
+    target, scenario = runs.target, runs.target.scenario
+    drive = runs.run("profile", 0, first, [])
+    head = table.take(slice(0, len(drive.request)))
+    outcomes, known = runs.outcomes(head, drive, 0)
+    if not (outcomes.status == ANSWERED).any():
+        rule = f"answered no request of the profile ({_statuses([drive])})"
+        remedy = "see that it takes the key and knows the models"
+        raise CheckError(Problem(rule, remedy, value=runs.host))
+    chance = stream(scenario.run.seed, "profile")
+    tiers = list(target.alone)
+    found = profile(scenario, tiers, head, outcomes, scores_of(drive), chance, graded=known)
+    away_s = np.zeros(1)
+    if target.deployment is None:
+        # The first of each round has found the deployment at rest, as a request does.
+        away_s = drive.way_s[:: len(tiers)]
+        away_s = away_s[~np.isnan(away_s)]
+    predicts = as_profiled(scenario, tiers, outcomes) if target.profiled else scenario
+    return _Alone(found, predicts, away_s)
 
 
 def _head(drive: Drive, n: int) -> Drive:
@@ -171,10 +194,19 @@ def _predicted(
 ) -> OutcomeTable:
     """Return the prediction, as a client sees it that is way_s, (n,), late or away."""
     service_ns = requests.service_ns.copy(order="F")
+    call_ns, error_ns = (
+        None if column is None else column.copy(order="F")
+        for column in (requests.call_ns, requests.error_ns)
+    )
+    first = [0, *accumulate(tier.calls for tier in scenario.tiers)]
     for name, hop_s in hops.items():
-        service_ns[:, scenario.index(name)] += round(hop_s * 1e9)
+        k = scenario.index(name)
+        service_ns[:, k] += round(hop_s * 1e9)
+        for column in (call_ns, error_ns):
+            if column is not None:
+                column[:, first[k] : first[k + 1]] += round(hop_s * 1e9)
     decisions = decide(scenario, requests)
-    slowed = replace(requests, service_ns=service_ns)
+    slowed = replace(requests, service_ns=service_ns, call_ns=call_ns, error_ns=error_ns)
     outcomes = simulate(plan(scenario), slowed, decisions)
     settled = settle(scenario, requests, decisions, outcomes)
     return replace(settled, end_ns=settled.end_ns + np.rint(way_s * 1e9).astype(np.int64))
@@ -197,8 +229,9 @@ def _findings(
         )
     if target.deployment is None:
         found.append(
-            f"Client and gateway are {1e3 * transport_s:.1f} ms apart, there and back. That, and "
-            "how late the client sent each request, is part of the prediction too."
+            f"Client and tiers are {1e3 * transport_s:.1f} ms apart, there and back, the gateway "
+            "included. That, as it was in the profile, and how late the client sent each request, "
+            "is part of the prediction too."
         )
     if any((drive.http_status != 200).any() for drive in drives):
         found.append(f"Not everything was answered: {_statuses(drives)}.")

@@ -23,6 +23,10 @@ from fallwise.tables import RequestTable
 
 __all__ = ["Runs", "Target", "dearest_usd", "layout"]
 
+GAPS = 200
+LONGEST_GAP_S = 0.05
+"""So many gaps lie between the requests of a profile, over and over; their mean, at most."""
+
 
 @dataclass(frozen=True)
 class Target:
@@ -52,7 +56,7 @@ class Target:
 
 
 def layout(scenario: Scenario, target: Target) -> RequestTable:
-    """Return all requests: for each tier alone the same first ones, then those of the drives."""
+    """Return all requests: first the same ones for each tier alone, in turn, then the drives'."""
     each = target.each if target.alone else 0
     drawn = draw(scenario, n=each + scenario.run.requests)
     if len(drawn) <= each:
@@ -65,7 +69,7 @@ def layout(scenario: Scenario, target: Target) -> RequestTable:
 
 
 def _rows(target: Target) -> Any:
-    return np.tile(np.arange(target.each), len(target.alone))
+    return np.repeat(np.arange(target.each), len(target.alone))
 
 
 def dearest_usd(scenario: Scenario, requests: RequestTable) -> float:
@@ -97,6 +101,8 @@ class Runs:
         salt = np.int64(uuid.uuid4().int >> 66)
         file, rows = self.home / f"{name}.requests.parquet", self.home / f"{name}.rows.parquet"
         replace(self.table, key=self.table.key ^ salt).save(file)
+        if name == "profile":
+            options = ["--one-by-one", "--gaps-s", *map(str, self._gaps_s()), *options]
         options = [*options, "--first", str(first), "--last", str(last)]
         options += ["--bodies-file", str(self._bodies()), "--keep-replies"]
         if deployment is not None:
@@ -115,6 +121,20 @@ class Runs:
             remedy = "add deployment to the scenario: a tier_header, or tier_from_model"
             raise CheckError(Problem(rule, remedy, value=self.host))
         return drive
+
+    def _gaps_s(self) -> list[float]:
+        """Return how far apart the requests of the profile come, in turn.
+
+        Rounds of all tiers are as far apart as requests of the drives, but at least 20 a second;
+        within a round there is no rest, as there is none within a request. It matters: a machine
+        that has rested is slower at what comes next.
+        """
+        at_s = self.table.arrival_ns[self.target.profile_rows :][: GAPS + 1] / 1e9
+        gaps_s = np.diff(at_s)
+        rounds_s = gaps_s * min(1.0, LONGEST_GAP_S / max(1e-9, gaps_s.mean()))
+        rests = np.zeros((len(rounds_s), len(self.target.alone)))
+        rests[:, 0] = rounds_s
+        return list(rests.ravel().tolist())
 
     def kept(self, r: int) -> list[str]:
         """Return the options by which Locust keeps its own statistics of the first drive."""
@@ -145,7 +165,7 @@ class Runs:
         models = list(target.alone.values())
         with file.open("w", encoding="utf-8") as lines:
             for i in range(len(self.table)):
-                model = models[i // target.each] if i < target.profile_rows else whole
+                model = models[i % len(models)] if i < target.profile_rows else whole
                 messages: Any = [{"role": "user", "content": f"request {i}"}]
                 if target.prompts is not None:
                     messages = target.prompts.messages[self.asked[i]]
