@@ -107,11 +107,14 @@ def culprits(scenario: Scenario, rows: list[Row]) -> list[dict[str, str]]:
     tier differs.
     """
     differs = {row["measure"]: row for row in rows if row["agree"] is False}
-    found = [
-        _blame(tier.name, "failures", "failed_share", differs[f"tiers.{tier.name}.failed_share"])
-        for tier in scenario.tiers
-        if f"tiers.{tier.name}.failed_share" in differs
-    ]
+    found = []
+    for tier in scenario.tiers:
+        # What was tried again has failed before, also where it went well in the end.
+        for what in ("failed_share", "attempts_mean"):
+            if f"tiers.{tier.name}.{what}" in differs:
+                differing = differs[f"tiers.{tier.name}.{what}"]
+                found.append(_blame(tier.name, "failures", what, differing))
+                break
     for cause, suffix in (("routing", "accept_share"), ("service", "service_s_mean")):
         for tier in scenario.tiers:
             row = differs.get(f"tiers.{tier.name}.{suffix}")
