@@ -38,7 +38,7 @@ def by_question(prediction: Prediction, cuts: Sequence[int], sample: Sample) -> 
     for run, cut in zip(prediction.runs, cuts, strict=True):
         query = questions(prediction.scenario, run.seed, len(run.outcomes))[cut:]
         # Neighbours in a table may be alike; every thirtieth together makes the groups equal.
-        group = query % BATCHES
+        group = (query % BATCHES).astype(np.int8)  # So few are sorted by counting.
         order = np.argsort(group, kind="stable")
         edges = np.searchsorted(group[order], np.arange(BATCHES + 1)).tolist()
         requests, outcomes = run.requests.take(order + cut), run.outcomes.take(order + cut)
