@@ -296,6 +296,7 @@ def plans(draw: st.DrawFn, ticks_per_unit: int = 1) -> Plan:
         ttl_ns=draw(times),
         hours=_hours(draw, role, ticks_per_unit),
         warm=np.array(warm, np.int64),
+        away=_away(draw, ticks_per_unit),
         fallback=fallback if fallback.any() else None,
         calls=_calls(draw, np.array(role) == PLACE, ticks_per_unit)
         if draw(st.booleans())
@@ -308,6 +309,15 @@ def plans(draw: st.DrawFn, ticks_per_unit: int = 1) -> Plan:
     if fleet is not None:
         plan.cancel[fleet.tier] = True
     return replace(plan, fleet=fleet)
+
+
+def _away(draw: st.DrawFn, unit: int) -> Int64s:
+    times = st.sampled_from([1, 2, 4]).map(unit.__mul__)
+    found = []
+    for _ in range(draw(st.sampled_from([0, 0, 1, 2]))):
+        begin, lasts = draw(st.sampled_from([0, unit, 5 * unit])), draw(times)
+        found.append((begin, begin + lasts, draw(st.just(UNLIMITED) | times) + lasts))
+    return np.array(found, np.int64).reshape(-1, 3)
 
 
 def _calls(draw: st.DrawFn, place: Bools, unit: int) -> Calls:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
+import pytest
 from engines_worlds import places, rows
 from engines_worlds import run_small as run
+from fallwise.engines.engine import Engine
 from fallwise.engines.plan import UNLIMITED, Plan
 from fallwise.tables import (
     ACCEPTED,
@@ -69,6 +73,30 @@ def test_an_entry_is_too_old_at_its_time_to_live() -> None:
 def test_a_hit_does_not_make_an_entry_younger() -> None:
     out = run(cache(ttl_ns=10), [0, 8, 14, 16], [[0, 5]] * 4, key=[1] * 4)
     assert rows(out.visit[:, 0]) == [MISSED, ACCEPTED, ACCEPTED, MISSED]
+
+
+@pytest.mark.parametrize("engine", ["reference", "compiled"])
+def test_a_cache_that_is_away_misses_and_comes_back_empty(engine: Engine) -> None:
+    # Stored at 1; away from 10 to before 20, where what is answered at 13 is not kept either.
+    plan = replace(cache(), away=np.array([[10, 20, 50]]))
+    out = run(plan, [0, 9, 10, 12, 20, 22, 59, 60, 70], [[0, 1]] * 9, key=[1] * 9, engine=engine)
+    seen = [MISSED, ACCEPTED, MISSED, MISSED, MISSED, ACCEPTED, ACCEPTED, MISSED, MISSED]
+    assert rows(out.visit[:, 0]) == seen
+    assert (out.status == ANSWERED).all()
+
+
+@pytest.mark.parametrize("engine", ["reference", "compiled"])
+def test_a_cache_that_was_away_has_lost_all_even_if_nobody_asked_it_then(engine: Engine) -> None:
+    plan = replace(cache(capacity=2), away=np.array([[10, 20, UNLIMITED], [40, 41, UNLIMITED]]))
+    out = run(plan, [0, 2, 30, 33, 50], [[0, 1]] * 5, key=[1, 2, 3, 1, 3], engine=engine)
+    assert rows(out.visit[:, 0]) == [MISSED] * 5
+    # What is put in afterwards has all the room.
+    out = run(plan, [0, 2, 30, 33, 35, 37], [[0, 1]] * 6, key=[1, 2, 3, 4, 3, 4], engine=engine)
+    assert rows(out.visit[:, 0]) == [MISSED] * 4 + [ACCEPTED] * 2
+    # What was in it when the run began is lost as well.
+    warm = replace(plan, warm=np.array([7]))
+    out = run(warm, [5, 45], [[0, 1]] * 2, key=[7, 7], start=1, engine=engine)
+    assert rows(out.visit[:, 0]) == [ACCEPTED, MISSED]
 
 
 def test_the_entry_used_longest_ago_goes() -> None:

@@ -76,7 +76,7 @@ def _fails(tier: Tier) -> bool:
 
 
 def _errs(tier: Tier) -> bool:
-    return bool(tier.error_rate or tier.outages)
+    return bool(tier.error_rate or (tier.outages and tier.kind != "cache"))
 
 
 def _step(scenario: Scenario, pair: list[Tier]) -> list[dict[str, Any]]:

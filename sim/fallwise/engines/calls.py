@@ -12,7 +12,7 @@ from fallwise.policies.guards import FULL_BUDGET, MINUTE_NS, REASONS, RETRY_COST
 from fallwise.scenario import Tier
 from fallwise.tables import Bools, Int64s
 
-__all__ = ["FULL_BUDGET", "MINUTE_NS", "RETRY_COST", "Calls", "calls_of", "no_calls"]
+__all__ = ["FULL_BUDGET", "MINUTE_NS", "RETRY_COST", "Calls", "calls_of", "no_calls", "outages_of"]
 
 
 class Calls(NamedTuple):
@@ -81,7 +81,7 @@ def calls_of(tiers: Sequence[Tier]) -> Calls | None:
     if not any(tier.calls for tier in tiers):
         return None
     found = no_calls(len(tiers))
-    outages: list[tuple[int, int, int]] = []
+    outages: list[list[int]] = []
     first = 0
     for k, tier in enumerate(tiers):
         found.outage[k], found.first[k] = len(outages), first
@@ -100,13 +100,19 @@ def calls_of(tiers: Sequence[Tier]) -> Calls | None:
             found.open_ns[k] = nanoseconds(tier.breaker.open_s) or 0
         if tier.hedge is not None:
             found.hedge_ns[k], found.width[k] = nanoseconds(tier.hedge.after_s) or 0, 2
-        for outage in tier.outages or ():
-            every_ns = nanoseconds(outage.every_s) or UNLIMITED
-            begin, end = nanoseconds(outage.from_s) or 0, nanoseconds(outage.to_s) or 0
-            outages.append((begin, end, every_ns))
+        outages += outages_of(tier).tolist()
     found.outage[len(tiers)] = len(outages)
     columns = np.array(outages, np.int64).reshape(-1, 3).T
     return found._replace(from_ns=columns[0], to_ns=columns[1], every_ns=columns[2])
+
+
+def outages_of(tier: Tier) -> Int64s:
+    """Return (m, 3) a tier's outages: when they begin, end, and how long from one to the next."""
+    found = [
+        (nanoseconds(o.from_s) or 0, nanoseconds(o.to_s), nanoseconds(o.every_s) or UNLIMITED)
+        for o in tier.outages or ()
+    ]
+    return np.array(found, np.int64).reshape(-1, 3)
 
 
 def _limits(found: Calls, k: int, tier: Tier) -> None:

@@ -62,7 +62,7 @@ def run(plan: Plan, way: Way | None = None) -> Run:
 class _Loop:
     def __init__(self, plan: Plan):
         self.state = state.fresh(plan)
-        self.lru = lru.fresh(plan.capacity, plan.ttl_ns, plan.warm)
+        self.lru = lru.fresh(plan.capacity, plan.ttl_ns, plan.warm, plan.away)
 
     def advance(self, rows: Rows, out: Visits, *, final: bool) -> None:
         while True:

@@ -185,7 +185,7 @@ def _arrive(rows, out, s, lru, now, i):
                 tiers[k].rented_ns = 0
     if asks_cache(tiers, rows, i):
         out.times[ENTERED, i] = out.times[STARTED, i] = now
-        slot = caches.look_up(lru.state[0], lru.table, lru.slots, rows.key[i], now)
+        slot = caches.look_up(lru.state[0], lru.table, lru.slots, lru.away, rows.key[i], now)
         now += rows.service_ns[i]
         out.times[FINISHED, i] = now
         of, tier = np.int64(NOBODY), np.int64(NOBODY)
@@ -362,7 +362,8 @@ def _leave(rows, out, s, lru, now, i, k):
         answer(out, now, i, first, out.request[i], first)
         if tiers[first].fills and asks_cache(tiers, rows, i):
             key, request = rows.key[i], out.request[i]
-            caches.store(lru.state[0], lru.table, lru.slots, key, request, first, now)
+            cache, table, slots = lru.state[0], lru.table, lru.slots
+            caches.store(cache, table, slots, lru.away, key, request, first, now)
         return np.int64(NOTHING)
     status: Any = REJECTED + ZERO
     failed = gives_up = False

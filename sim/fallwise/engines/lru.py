@@ -26,6 +26,7 @@ STATE: Final = numbers(
     "unused",  # First of the slots that were never used.
     "capacity",
     "ttl_ns",
+    "asked_ns",  # When it was asked or filled last.
 )
 SLOT: Final = numbers("key", "request", "tier", "stored_ns", "before", "after")
 
@@ -34,14 +35,20 @@ SLOTS: Final = 64
 
 
 class Lru(NamedTuple):
-    """A cache's state: a record of itself, its table, and its slots."""
+    """A cache's state: a record of itself, its table, its slots, and when it is away.
+
+    away is (m, 3), as in the plan.
+    """
 
     state: Records
     table: Int64s
     slots: Records
+    away: Int64s
 
 
-def fresh(capacity: int, ttl_ns: int, warm: Int64s | None = None) -> Lru:
+def fresh(
+    capacity: int, ttl_ns: int, warm: Int64s | None = None, away: Int64s | None = None
+) -> Lru:
     """Return a cache before the run: empty, or with these keys, the front one last.
 
     Their answers are of no request: request and tier are -1.
@@ -50,8 +57,9 @@ def fresh(capacity: int, ttl_ns: int, warm: Int64s | None = None) -> Lru:
     room = max(1, min(capacity, max(SLOTS, 2 * held)))
     slots = _unused(room)
     state = np.zeros(1, STATE)
-    state[0] = (0, held, held - 1, min(held, 1) - 1, -1, held, capacity, ttl_ns)
-    lru = Lru(state, np.full(_table_size(room), -1, np.int64), slots)
+    state[0] = (0, held, held - 1, min(held, 1) - 1, -1, held, capacity, ttl_ns, -1)
+    away = np.empty((0, 3), np.int64) if away is None else away
+    lru = Lru(state, np.full(_table_size(room), -1, np.int64), slots, away)
     if warm is not None and held:
         state["crowded"] = held == room < capacity
         slots["key"][:held], slots["stored_ns"][:held] = warm, 0
@@ -64,7 +72,7 @@ def fresh(capacity: int, ttl_ns: int, warm: Int64s | None = None) -> Lru:
 def grown(lru: Lru) -> Lru:
     """Return the same cache with twice the slots."""
     slots = np.concatenate([lru.slots, _unused(len(lru.slots))])
-    bigger = Lru(lru.state, np.full(_table_size(len(slots)), -1, np.int64), slots)
+    bigger = Lru(lru.state, np.full(_table_size(len(slots)), -1, np.int64), slots, lru.away)
     bigger.state["crowded"] = 0
     fill_table(int(bigger.state["held"][0]), bigger.table, slots)
     return bigger
@@ -93,8 +101,28 @@ def _fill_entry(source):
 
 
 @part
-def look_up(cache, table, slots, key, now):
+def _is_away(cache, table, away, now):
+    """Return True where the cache is away; whenever it has been since it was asked, all is lost."""
+    found = lost = False
+    for j in range(len(away)):
+        since = now - away[j, 0]
+        if since >= 0:
+            since %= away[j, 2]
+            lost |= now - since > cache.asked_ns
+            found |= since < away[j, 1] - away[j, 0]
+    if lost:
+        table[:] = -1
+        cache.held = cache.unused = 0
+        cache.front = cache.back = cache.given_back = -1
+    cache.asked_ns = now
+    return found
+
+
+@part
+def look_up(cache, table, slots, away, key, now):
     """Return the slot that holds the answer, now at the front, or -1; what is too old goes."""
+    if _is_away(cache, table, away, now):
+        return np.int64(-1)
     slot = table[_place(table, slots, key)]
     if slot < 0:
         return slot
@@ -107,9 +135,9 @@ def look_up(cache, table, slots, key, now):
 
 
 @part
-def store(cache, table, slots, key, request, tier, now):
+def store(cache, table, slots, away, key, request, tier, now):
     """Put an answer at the front; beyond the capacity the entry at the back goes."""
-    if cache.capacity == 0:
+    if cache.capacity == 0 or _is_away(cache, table, away, now):
         return
     slot = table[_place(table, slots, key)]
     if slot >= 0:

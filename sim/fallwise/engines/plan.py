@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from fallwise.draw.mix import most_popular
-from fallwise.engines.calls import Calls, calls_of
+from fallwise.engines.calls import Calls, calls_of, outages_of
 from fallwise.engines.capacity import Hours, hours_of
 from fallwise.engines.fleet import Fleet, fleet_of
 from fallwise.engines.units import UNLIMITED, nanoseconds
@@ -78,6 +78,7 @@ class Plan:
     capacity           int    of the cache
     ttl_ns             int    of the cache
     warm         (m,)  int64  keys in the cache when the run begins, the front one last
+    away         (m, 3) int64  outages of the cache: from, to, and how long from one to the next
     hours              when the tiers' servers come and go; None where none do
     fleet              tiers whose replicas fail or are scaled; None where none are
     fallback     (K,)  bool   visited only after a visit to the tier before failed; None: no tier
@@ -98,6 +99,7 @@ class Plan:
     ttl_ns: int
     hours: Hours | None = None
     warm: Int64s = field(default_factory=lambda: np.zeros(0, np.int64))
+    away: Int64s = field(default_factory=lambda: np.zeros((0, 3), np.int64))
     fleet: Fleet | None = None
     fallback: Bools | None = None
     calls: Calls | None = None
@@ -145,6 +147,7 @@ def plan(scenario: Scenario, seed: int | None = None) -> Plan:
         warm=most_popular(
             scenario.traffic, (cache and cache.warm_keys) or 0, bool(cache and cache.local)
         ),
+        away=outages_of(cache) if cache else np.zeros((0, 3), np.int64),
         fleet=fleet_of(scenario, scenario.run.seed if seed is None else seed),
         fallback=np.array([t.fallback for t in tiers]) if any(t.fallback for t in tiers) else None,
         calls=calls_of(tiers),

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from simpy import Environment
 
 from fallwise.engines.batches import Batches, places_of
 from fallwise.engines.blank import blank
+from fallwise.engines.cached import BEFORE, Cached, Entry
 from fallwise.engines.due import Due
 from fallwise.engines.places import Place
 from fallwise.engines.plan import (
@@ -60,9 +61,6 @@ ARRIVE: Final = ENTER + 1
 TELL: Final = 1000
 """Every so many requests it is told how many have come."""
 
-BEFORE: Final = -1
-"""The request of an answer that was in the cache when the run began."""
-
 
 def simulate(
     plan: Plan,
@@ -75,14 +73,6 @@ def simulate(
     while cascade.goes_on():
         cascade.env.step()
     return cascade.out
-
-
-class _Entry(NamedTuple):
-    """An answer in the cache: when it came in, whose answer it was and which tier's."""
-
-    stored_ns: int
-    request: int
-    tier: int
 
 
 class _Cascade:
@@ -106,8 +96,7 @@ class _Cascade:
         self.to_come = 0
         """Events of requests, which keep the run going; those of servers alone do not."""
         self.waiting: list[OrderedDict[int, None]] = [OrderedDict() for _ in range(tiers)]
-        self.cached = OrderedDict((int(key), _Entry(0, BEFORE, BEFORE)) for key in plan.warm)
-        """By key; the last one is the one used last, the front of rule 4."""
+        self.cached = Cached(plan)
         self.handle = {
             CHANGE: self.on_change,
             CALL: self.on_call,
@@ -242,15 +231,11 @@ class _Cascade:
         finish = self.now + took
         out.enter_ns[i, 0] = out.start_ns[i, 0] = self.now
         out.finish_ns[i, 0] = finish
-        entry = self.cached.get(key)
-        if entry is not None and self.now - entry.stored_ns >= self.plan.ttl_ns:
-            del self.cached[key]
-            entry = None
+        entry = self.cached.look_up(key, self.now)
         if entry is None:
             out.visit[i, 0] = MISSED
             self.route(i, took)
             return
-        self.cached.move_to_end(key)
         answer_of, tier = entry.request, entry.tier
         if answer_of == BEFORE:
             answer_of, tier = i, self.filled_by(i)
@@ -270,11 +255,7 @@ class _Cascade:
         return BEFORE
 
     def store(self, i: int, k: int) -> None:
-        key = int(self.requests.key[i])
-        self.cached[key] = _Entry(self.now, i, k)
-        self.cached.move_to_end(key)
-        if len(self.cached) > self.plan.capacity:
-            self.cached.popitem(last=False)
+        self.cached.store(int(self.requests.key[i]), Entry(self.now, i, k))
 
     # A visit to any other tier (rule 5).
 

@@ -51,6 +51,7 @@ ONLY = {
         ("concurrency", "requests_per_minute", "tokens_per_minute", "burst_s"), ("api",)
     ),
     **dict.fromkeys(("agents", "agent_usd_per_hour", "hours"), ("human",)),
+    "outages": ("cache", "rules", "pool", "api", "human"),
 }
 NEEDED = {"cache": ("capacity", "lookup_s", "filled_by"), "human": ("agents", "service")}
 

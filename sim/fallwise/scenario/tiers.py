@@ -182,7 +182,7 @@ class Tier(Model):
     error_after: Law | None = None
     """How long a call that fails holds a server; by default as long as if it had not failed."""
     outages: list[Outage] | None = None
-    """When all of its calls fail."""
+    """When all of its calls fail. A cache then answers nothing, and comes back empty."""
     retries: Retries | None = None
     """What is tried again when it failed, how often, and after which pauses."""
     attempt_timeout_s: Positive | None = None
