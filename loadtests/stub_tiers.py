@@ -13,6 +13,7 @@ when (unix ns) the clock of the requests began.
 --tier names the table's tiers in order (by default the scenario's). Prices are the scenario's.
 
     GET  /ledger   every call: request, tier, tokens, usd, state, times
+    GET  /clock    {"origin_ns": ...}: when the clock began, as the last request that said so had it
     POST /faults   {"tier": "big", "slow": 2.0, "error_share": 0.1, "refuse": false}
     --concurrency big=8 --rpm big=600 --tpm big=90000      429 with Retry-After beyond
     --limits               the same for the limits of the scenario, as the scenario has them
@@ -105,6 +106,7 @@ class Stub:
         self.first: list[int] | None = None
         self.width = [1] * len(names)
         self.outages: dict[str, list[Outage]] = {}
+        self.origin_ns: int | None = None
         self.prompt_tokens = np.repeat(requests.prompt_tokens[:, None], len(names), axis=1)
 
     def price(self, scenario: Scenario) -> None:
@@ -169,7 +171,8 @@ class Stub:
         """Return True where a call fails because of when it comes."""
         if origin is None:
             return False
-        at_s = (time.time_ns() - int(origin)) / 1e9
+        self.origin_ns = int(origin)
+        at_s = (time.time_ns() - self.origin_ns) / 1e9
         return any(outage.covers(at_s) for outage in self.outages.get(model, []))
 
     def _column(self, k: int, model: str, call: int) -> int:
@@ -258,6 +261,10 @@ class Stub:
         self.faults[fault.pop("tier")] = fault
         return JSONResponse(self.faults)
 
+    async def clock(self, _: Request) -> Response:
+        """GET /clock."""
+        return JSONResponse({"origin_ns": self.origin_ns})
+
     async def health(self, _: Request) -> Response:
         """GET /healthz."""
         return JSONResponse({"status": "ok", "requests": len(self.requests), "tiers": self.names})
@@ -285,6 +292,7 @@ def application(stub: Stub) -> Starlette:
     routes = [
         Route("/v1/chat/completions", stub.complete, methods=["POST"]),
         Route("/ledger", stub.show),
+        Route("/clock", stub.clock),
         Route("/faults", stub.fault, methods=["POST"]),
         Route("/healthz", stub.health),
     ]

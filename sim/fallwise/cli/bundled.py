@@ -8,8 +8,9 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from fallwise.errors import CheckError, Problem
 
@@ -41,11 +42,8 @@ def _running(command: list[str], url: str, log: Path) -> Iterator[None]:
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=said)
     try:
         for _ in range(5 * PATIENCE_S):
-            try:
-                urllib.request.urlopen(f"{url}/healthz", timeout=1).close()
+            if _answers(url):
                 break
-            except (urllib.error.URLError, OSError):
-                pass
             try:
                 process.wait(0.2)
             except subprocess.TimeoutExpired:
@@ -54,7 +52,7 @@ def _running(command: list[str], url: str, log: Path) -> Iterator[None]:
             rule = f"a server of the bundled deployment ended: {''.join(last)}"
             raise CheckError(Problem(rule, "see fallwise serve"))
         else:
-            raise CheckError(Problem(f"no answer at {url}/healthz", "try again"))
+            raise CheckError(Problem(f"no answer at {url}", "try again"))
         yield
     finally:
         process.terminate()
@@ -65,39 +63,59 @@ def _running(command: list[str], url: str, log: Path) -> Iterator[None]:
             process.wait()
 
 
+def _answers(url: str) -> bool:
+    """Return True where a server is ready: one of HTTP says so, any other takes connections."""
+    at = urlsplit(url)
+    try:
+        if at.scheme == "http":
+            urllib.request.urlopen(f"{url}/healthz", timeout=1).close()
+        else:
+            socket.create_connection((at.hostname, at.port), timeout=1).close()
+    except (urllib.error.URLError, OSError):
+        return False
+    return True
+
+
 @contextmanager
 def deployed(
-    requests: Path, scenario: Path, settings: list[str], stubbed: list[str], limited: list[str]
+    requests: Path,
+    scenario: Path,
+    settings: list[str],
+    stubbed: list[str],
+    limited: list[str],
+    lost: str | None = None,
 ) -> Iterator[tuple[str, str]]:
     """Serve a scenario on loopback; yield the gateway's and the stub's URL.
 
     The stub knows the table's truth. It answers at the keys in `stubbed` (tiers.small.live), and
     for everything that has no `live`; it keeps the limits of the tiers in `limited`, instead of the
-    gateway. What the servers say goes to files beside the table.
+    gateway. lost is the name of a cache with outages: a server of its own that is killed in them.
+    What the servers say goes to files beside the table.
     """
-    stub_port, port = _free_port(), _free_port()
+    stub_port, port, cache_port = _free_port(), _free_port(), _free_port()
     stub, gateway = f"http://127.0.0.1:{stub_port}", f"http://127.0.0.1:{port}"
-    script = str(loadtests() / "stub_tiers.py")
-    upstream = [sys.executable, script, str(requests), "--scenario", str(scenario)]
-    serve = [sys.executable, "-c", "from fallwise.cli import main; main()", "serve", str(scenario)]
-    for setting in settings:
-        upstream += ["--set", setting]
+    upstream = [sys.executable, str(loadtests() / "stub_tiers.py"), str(requests)]
+    upstream += ["--scenario", str(scenario), *_set(settings), "--port", str(stub_port)]
     upstream += ["--limits"] * bool(limited)
+    cache = [sys.executable, str(loadtests() / "cache_server.py"), str(scenario), *_set(settings)]
+    cache += ["--stub", stub, "--port", str(cache_port)]
     # Nobody's bucket is ever empty that holds what comes in thirty years.
     settings = [*settings, *(f"tiers.{name}.burst_s=1e9" for name in limited)]
-    for key in stubbed:
-        settings = [*settings, f"{key}={{kind: upstream, url: '{stub}'}}"]
-    for setting in settings:
-        serve += ["--set", setting]
-    with (
-        _running([*upstream, "--port", str(stub_port)], stub, requests.with_suffix(".stub.log")),
-        _running(
-            [*serve, "--upstream", stub, "--port", str(port)],
-            gateway,
-            requests.with_suffix(".gateway.log"),
-        ),
-    ):
+    settings += [f"{key}={{kind: upstream, url: '{stub}'}}" for key in stubbed]
+    url = f"redis://127.0.0.1:{cache_port}"
+    settings += [f"tiers.{lost}.url={url}"] * (lost is not None)
+    serve = [sys.executable, "-c", "from fallwise.cli import main; main()", "serve", str(scenario)]
+    serve += [*_set(settings), "--upstream", stub, "--port", str(port)]
+    with ExitStack() as servers:
+        servers.enter_context(_running(upstream, stub, requests.with_suffix(".stub.log")))
+        if lost is not None:
+            servers.enter_context(_running(cache, url, requests.with_suffix(".cache.log")))
+        servers.enter_context(_running(serve, gateway, requests.with_suffix(".gateway.log")))
         yield gateway, stub
+
+
+def _set(settings: list[str]) -> list[str]:
+    return [word for setting in settings for word in ("--set", setting)]
 
 
 def drive(host: str, requests: Path, rows: Path, options: list[str]) -> None:

@@ -168,7 +168,9 @@ def bundled_check(
     target = replace(target, played=tuple(own))
     layout(deploy, target).save(home / "truth.parquet")
     limited = [t.name for t in deploy.tiers if limits == "upstream" and t.is_limited]
-    with bundled.deployed(home / "truth.parquet", path, real, stubbed, limited) as (gateway, stub):
+    lost = deploy.cache.name if deploy.cache and deploy.cache.outages else None
+    truth = home / "truth.parquet"
+    with bundled.deployed(truth, path, real, stubbed, limited, lost) as (gateway, stub):
         return judged(target, gateway, stub, home, _tell, stubbed=players == "stub")
 
 
@@ -316,8 +318,11 @@ def _written(folder: Path, judged: Judged, scenario: Scenario, home: Path) -> No
         shutil.copytree(home / "locust", folder / "locust")
 
     html = report.answer(judged.summary, scenario, judged.predicted, judged.measured)
-    figure = plots.predicted_and_measured(judged.summary, judged.predicted, judged.measured)
-    report.write(folder, judged.summary, None, html, [("check", figure)], fill)
+    figures = [
+        ("check", plots.predicted_and_measured(judged.summary, judged.predicted, judged.measured)),
+        ("check-over-time", plots.shape_over_time(judged.summary)),
+    ]
+    report.write(folder, judged.summary, None, html, figures, fill)
 
 
 def _show(summary: dict[str, Any], folder: Path) -> None:
