@@ -14,6 +14,7 @@ from analysis_cascades import scenario, tier
 from asked import ASKED
 from fallwise.analysis.judge import culprits, judge, verdict
 from fallwise.analysis.measures import from_inside
+from fallwise.analysis.over_time import faults, over_time
 from fallwise.analysis.predict import Prediction, predict
 from fallwise.analysis.summary import summarise
 from fallwise.cli.app import app
@@ -155,6 +156,7 @@ def checked(slower: float = 1.0) -> tuple[dict[str, Any], str]:
         **{"host": "a host", "verdict": verdict(rows, [], 0), "doubts": [], "findings": ["a fact"]},
         **{"culprits": culprits(read, rows), "rows": rows, "lost": 0, "billing_differs": False},
         **{"requests": len(told), "offered_rps": 2.0, "achieved_rps": 2.0, "send_lag_s_p99": 0.001},
+        **{"over_time": over_time(read, told, slow), "faults": faults(read, 1e9)},
         "not_judged": [{"measure": "ttft_s", "why": "it is not said"}],
         "profile": {"tiers": [], "rows": rows[:2], "predicted_from_it": False},
         "tiers": [{"name": t.name, "kind": t.kind} for t in read.tiers],

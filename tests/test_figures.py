@@ -48,8 +48,9 @@ def test_what_a_run_assumed_and_how_its_cache_learns_are_drawn_too() -> None:
     assert set(headings(html)["How the cache learns"]) <= names
 
 
-def test_a_check_has_one_figure() -> None:
-    assert headings(checked()[1]) == {"Times, laid over each other": ["check"]}
+def test_a_check_has_two_figures() -> None:
+    names = {"Times, laid over each other": ["check"], "Over time": ["check-over-time"]}
+    assert headings(checked()[1]) == names
 
 
 def test_figures_of_the_flow_have_the_numbers_of_the_page() -> None:

@@ -24,6 +24,7 @@ from fallwise.analysis.judge import (
 from fallwise.analysis.live import Drive
 from fallwise.analysis.measures import TTFT, from_inside, from_outside, unseen
 from fallwise.analysis.outside import nameable, seen_of
+from fallwise.analysis.over_time import faults, over_time
 from fallwise.analysis.profile import as_profiled, profile, scores_of
 from fallwise.analysis.settle import settle
 from fallwise.cli.drives import Runs, Target, layout
@@ -183,6 +184,8 @@ def _found(
         "profile": {"tiers": tiers, "rows": alone, "predicted_from_it": target.profiled},
         **_pace(drives[0]),
         "lost": sum(lost),
+        "over_time": over_time(scenario, predicted, tables[0]),
+        "faults": faults(scenario, float(predicted.arrival_ns.max() / 1e9)),
         "tiers": [{"name": tier.name, "kind": tier.kind} for tier in scenario.tiers],
         "assumptions": [item.model_dump() for item in scenario.assumptions],
     }

@@ -11,6 +11,7 @@ from fallwise.plots.flow import where_requests_end
 from fallwise.plots.latency import latency_by_path
 from fallwise.plots.learning import cache_over_time
 from fallwise.plots.money import quality_against_cost
+from fallwise.plots.over_time import shape_over_time
 from fallwise.plots.shares import tier_hits
 from fallwise.plots.style import save
 from fallwise.plots.tornado import tornado
@@ -24,6 +25,7 @@ __all__ = [
     "quality_against_cost",
     "reliability_diagram",
     "save",
+    "shape_over_time",
     "tier_hits",
     "tornado",
     "where_requests_end",

@@ -28,6 +28,8 @@ __all__ = ["WORDS", "check"]
 
 Json = dict[str, Any]
 
+MOST_FAULTS: Final = 3
+"""So many have a line where they begin and end."""
 WORDS: Final = {True: "agree", False: "DIFFER", None: "undecided"}
 
 
@@ -42,6 +44,12 @@ def check(summary: Json, predicted: OutcomeTable, measured: OutcomeTable) -> Stu
             _times(summary, predicted, measured),
             "Line: predicted. Dots: measured, 50 quantiles. The same requests on both sides.",
             ["check"],
+        ),
+        Section(
+            "Over time",
+            _over_time(summary),
+            "Who answered those who came in each window of time. Line: predicted. Dots: measured.",
+            ["check-over-time"],
         ),
     ]
     alone = summary["profile"]["rows"]
@@ -155,6 +163,34 @@ def _plot(title: str, predicted_s: Floats, measured_s: Floats) -> Plot:
         dots=list(zip(dots, (100 * some[: len(dots)]).tolist(), strict=True)),
         note="Across: time from arrival to end, logarithmic. Up: requests done. ● measured",
     )
+
+
+def _over_time(summary: Json) -> list[Part]:
+    windows = summary["over_time"]
+    at = [(window["from_s"] + window["to_s"]) / 2 for window in windows]
+    found: list[Part] = []
+    for j, name in enumerate([*(tier["name"] for tier in summary["tiers"]), "no tier"]):
+        said = [100 * window["predicted"]["hit_share"][j] for window in windows]
+        so = [100 * window["measured"]["hit_share"][j][0] for window in windows]
+        if not any(said) and not any(so):
+            continue
+        found.append(
+            Plot(
+                title=f"Answered by {name}",
+                about=f"Share of requests answered by {name} over time, predicted and measured",
+                x=linear([windows[0]["from_s"], windows[-1]["to_s"]], seconds),
+                y=linear([0.0, 100.0], lambda t: f"{t:g} %"),
+                lines=[Line("l0", "predicted", list(zip(at, said, strict=True)))],
+                dots=list(zip(at, so, strict=True)),
+                uprights=[
+                    (fault[end], f"{fault['tier']} {words}")
+                    for fault in summary["faults"][:MOST_FAULTS]
+                    for end, words in (("from_s", "goes"), ("to_s", "is back"))
+                ],
+                note="Across: when requests came. Up: share of them. ● measured",
+            )
+        )
+    return found
 
 
 def _money(summary: Json) -> list[str]:
