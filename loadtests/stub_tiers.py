@@ -139,9 +139,10 @@ class Stub:
         column = self._column(k, model, int(request.headers.get("x-fallwise-call", 0)))
         fails = self.requests.call_fails
         failing = column >= 0 and fails is not None and bool(fails[i, column])
-        failing = failing or self._is_out(model, request.headers.get("x-fallwise-origin"))
+        pace = self._pace(model, request.headers.get("x-fallwise-origin"))
+        failing = failing or not pace
         call = self._call(i, k, model)
-        slow = float(self.faults.get(tier, {}).get("slow", 1.0))
+        slow = float(self.faults.get(tier, {}).get("slow", 1.0)) * (pace or 1.0)
         until = began + self._held_ns(i, k, model, column, failing) * slow / 1e9
         whole = await _hold(request, until)
         if model in self.limits:
@@ -167,13 +168,14 @@ class Stub:
                 return _error(429, "over the limit", {"retry-after": f"{wait_s:.6f}"})
         return None
 
-    def _is_out(self, model: str, origin: str | None) -> bool:
-        """Return True where a call fails because of when it comes."""
+    def _pace(self, model: str, origin: str | None) -> float:
+        """Return how many times as long a call takes that comes now; 0 where it fails."""
         if origin is None:
-            return False
+            return 1.0
         self.origin_ns = int(origin)
         at_s = (time.time_ns() - self.origin_ns) / 1e9
-        return any(outage.covers(at_s) for outage in self.outages.get(model, []))
+        paces = [o.thousandths for o in self.outages.get(model, []) if o.covers(at_s)]
+        return 0.0 if 0 in paces else max(paces, default=1000) / 1000
 
     def _column(self, k: int, model: str, call: int) -> int:
         """Return where a call stands in the table's columns of calls; -1 where it has none."""

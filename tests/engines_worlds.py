@@ -119,7 +119,7 @@ def places(tiers: int, *, capacity: int = 0, ttl_ns: int = UNLIMITED, **columns:
 
 
 def called(tiers: int, **terms: Any) -> Calls:
-    """Return Calls: a term is one value or one a tier, outages are (tier, from, to, every)."""
+    """Return Calls: terms are one value or one a tier, outages (tier, from, to, every, slow)."""
     outages = sorted(terms.pop("outages", []))
     found = no_calls(tiers)
     found.several[:] = terms.pop("several", True)
@@ -129,8 +129,8 @@ def called(tiers: int, **terms: Any) -> Calls:
     calls = found.attempts * found.width * found.several
     found.first[:] = np.cumsum(calls) - calls
     found.outage[:] = np.searchsorted([outage[0] for outage in outages], np.arange(tiers + 1))
-    times = np.array(outages, np.int64).reshape(-1, 4).T
-    return found._replace(from_ns=times[1], to_ns=times[2], every_ns=times[3])
+    times = np.array(outages, np.int64).reshape(-1, 5).T
+    return found._replace(from_ns=times[1], to_ns=times[2], every_ns=times[3], slow=times[4])
 
 
 def run_small(
@@ -337,6 +337,7 @@ def _calls(draw: st.DrawFn, place: Bools, unit: int) -> Calls:
             draw(st.sampled_from([0, unit, 5 * unit])),
             draw(times),
             draw(st.just(UNLIMITED) | times),
+            draw(st.sampled_from([0, 0, 1500, 3000])),
         )
         for k in column(st.integers(0, tiers - 1))[: draw(st.integers(0, 2))]
     ]
@@ -356,7 +357,8 @@ def _calls(draw: st.DrawFn, place: Bools, unit: int) -> Calls:
         open_ns=column(times),
         probes=column(st.integers(1, 2)),
         outages=[
-            (k, begin, begin + lasts, max(every, lasts)) for k, begin, lasts, every in outages
+            (k, begin, begin + lasts, max(every, lasts), slow)
+            for k, begin, lasts, every, slow in outages
         ],
     )
 

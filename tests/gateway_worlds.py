@@ -67,15 +67,17 @@ class _Calls:
             await asyncio.sleep(requests.service_ns[i, k] / 1e9)
             return
         column = self.column(k, call)
-        fails = requests.call_fails is not None and bool(requests.call_fails[i, column])
+        fails, pace = requests.call_fails is not None and bool(requests.call_fails[i, column]), 1000
         for j in range(self.calls.outage[k], self.calls.outage[k + 1]):
             begin_ns, end_ns = int(self.calls.from_ns[j]), int(self.calls.to_ns[j])
             since_ns = (at - begin_ns) % int(self.calls.every_ns[j])
-            fails |= at >= begin_ns and since_ns < end_ns - begin_ns
+            if at >= begin_ns and since_ns < end_ns - begin_ns:
+                slow = int(self.calls.slow[j])
+                fails, pace = fails or slow == 0, max(pace, slow)
         takes_ns = requests.error_ns if fails and requests.error_ns is not None else None
         takes_ns = requests.call_ns if takes_ns is None else takes_ns
         assert takes_ns is not None
-        await asyncio.sleep(takes_ns[i, column] / 1e9)
+        await asyncio.sleep(int(takes_ns[i, column]) * pace // 1000 / 1e9)
         if fails:
             raise CallFailed("as told")
 

@@ -182,6 +182,18 @@ def test_what_happens_to_calls_is_said() -> None:
     assert not any(word in calm for word in ("Retries make", "rate limit", "breaker"))
 
 
+def test_calls_take_longer_while_their_tier_is_slow() -> None:
+    slow = case(outages=[{"from_s": 100, "to_s": 200, "slow": 2.5}])
+    found, usual = (
+        predict(slow).outcomes,
+        predict(case(outages=[{"from_s": 0, "to_s": 1e-9}])).outcomes,
+    )
+    inside = (found.start_ns[:, 0] >= 100e9) & (found.start_ns[:, 0] < 200e9)
+    assert inside.any() and not inside.all()
+    assert np.array_equal(found.busy_ns[inside, 0], usual.busy_ns[inside, 0] * 2500 // 1000)
+    assert np.array_equal(found.busy_ns[~inside, 0], usual.busy_ns[~inside, 0])
+
+
 def test_an_outage_is_no_warm_up() -> None:
     scenario = case(outages=[{"from_s": 100, "to_s": 200}])
     automatic = scenario.model_copy(

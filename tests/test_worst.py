@@ -103,6 +103,9 @@ def test_attempts_and_the_pauses_between_them_add_up() -> None:
     assert seconds(retries=THREE) == 1
     assert seconds(error_rate=0.2, retries=THREE | {"on": ["timeout"]}) == 1
     assert seconds(error_rate=0.2, timeout_s=7) == 1
+    slow = [{"from_s": 5, "to_s": 6, "slow": 3}, {"from_s": 9, "to_s": 10, "slow": 2}]
+    assert seconds(outages=slow) == 3
+    assert seconds(outages=slow, retries=THREE) == 3
 
 
 def test_an_attempt_has_a_bound_where_its_queue_has_none() -> None:

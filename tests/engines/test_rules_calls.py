@@ -67,9 +67,24 @@ def test_what_is_not_to_be_tried_again_is_not(engine: Engine) -> None:
 
 
 def test_calls_that_start_in_an_outage_fail(engine: Engine) -> None:
-    plan = tier(servers=9, outages=[(0, 3, 5, 10)])
+    plan = tier(servers=9, outages=[(0, 3, 5, 10, 0)])
     out = run(plan, [2, 3, 4, 5, 12, 13, 15], [1] * 7, engine=engine)
     assert rows(out.errors) == [[0], [1], [1], [0], [0], [1], [0]]
+
+
+def test_calls_that_start_in_a_slow_time_take_longer(engine: Engine) -> None:
+    # 2.5 times as long from 3 to 5, three times from 4 to 6; from 8 on calls fail, slow or not.
+    outages = [(0, 3, 5, 100, 2500), (0, 4, 6, 100, 3000), (0, 8, 9, 100, 0), (0, 8, 9, 100, 9000)]
+    out = run(tier(servers=9, outages=outages), [2, 3, 4, 5, 6, 8], [7] * 6, engine=engine)
+    assert rows(out.busy_ns) == [[7], [17], [21], [21], [7], [7]]
+    assert rows(out.errors) == [[0], [0], [0], [0], [0], [1]]
+    # A call that fails by itself takes longer, too; one that is cut off has taken what it had.
+    fails = run(tier(outages=outages), [3], [7], call_fails=True, engine=engine)
+    assert (rows(fails.busy_ns), rows(fails.errors)) == ([[17]], [[1]])
+    cut = tier(outages=outages, attempt_timeout_ns=4)
+    assert rows(run(cut, [3], [7], engine=engine).busy_ns) == [[4]]
+    kept = replace(cut, cancel=np.array([False]))
+    assert rows(run(kept, [3], [7], engine=engine).busy_ns) == [[17]]
 
 
 def test_an_attempt_that_takes_too_long_is_cut_off_and_tried_again(engine: Engine) -> None:

@@ -119,6 +119,27 @@ def test_an_outage_is_predicted_before_during_and_after(tmp_path: Path) -> None:
         assert row["difference"]["value"] == pytest.approx(0, abs=0.03)
 
 
+SLOW = "tiers.big.outages=[{from_s: 2, to_s: 4, slow: 2}]"
+
+
+def test_a_slow_time_is_predicted_before_during_and_after(tmp_path: Path) -> None:
+    _, summary = checked(tmp_path, "--set", SLOW)
+    assert summary["lost"] == 0
+    assert summary["billed_usd"] == pytest.approx(summary["ledger_usd"], rel=1e-9)
+    by_name = {row["measure"]: row for row in summary["rows"]}
+    parts = [by_name[f"{part}sojourn_s_p95"] for part in ("0 s to 2 s: ", "2 s to 4 s: ")]
+    for side in ("predicted", "measured"):
+        before, during = (part[side]["value"] for part in parts)
+        assert during > 1.3 * before
+    assert by_name["tiers.big.service_s_mean"]["agree"] is not False
+
+
+def test_a_slow_time_that_nobody_planned_is_named(tmp_path: Path) -> None:
+    code, summary = checked(tmp_path, "--plant", SLOW.replace("2}", "4}"))
+    assert ("big", "service") in {(c["tier"], c["cause"]) for c in summary["culprits"]}
+    assert code == (3 if summary["doubts"] else 1)
+
+
 def test_an_outage_that_nobody_planned_is_named(tmp_path: Path) -> None:
     options = [word for key in OUT[:2] for word in ("--plant", key)]
     code, summary = checked(tmp_path, *options)

@@ -76,7 +76,8 @@ def _fails(tier: Tier) -> bool:
 
 
 def _errs(tier: Tier) -> bool:
-    return bool(tier.error_rate or (tier.outages and tier.kind != "cache"))
+    out = any(outage.slow is None for outage in tier.outages or ())
+    return bool(tier.error_rate or (out and tier.kind != "cache"))
 
 
 def _step(scenario: Scenario, pair: list[Tier]) -> list[dict[str, Any]]:
@@ -117,7 +118,8 @@ def _several(scenario: Scenario, tier: Tier, call: dict[str, Any]) -> dict[str, 
     """
     queue_s = 0.0 if tier.servers is None else inf
     error = _lasting(tier.name, tier.error_after) if tier.error_after else call
-    answer_s, error_s = _seconds(call), _seconds(error) + queue_s
+    slowest = max((outage.slow or 1.0 for outage in tier.outages or ()), default=1.0)
+    answer_s, error_s = _seconds(call) * slowest, _seconds(error) * slowest + queue_s
     last_s = max(answer_s, error_s) if _errs(tier) else answer_s
     if tier.hedge is not None and _errs(tier) and tier.hedge.after_s < error_s:
         # The first call fails late enough for a second one, which then has all its time to come.

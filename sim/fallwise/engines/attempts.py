@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from fallwise.engines.gates import conforms, credit, in_outage, lets_through, may_retry, tell
+from fallwise.engines.gates import conforms, credit, lets_through, may_retry, pace, slowed, tell
 from fallwise.engines.heap import push
 from fallwise.engines.jit import ONE, ZERO, part, pasted
 from fallwise.engines.plan import DONE, ENTER, GAVE_UP, HEDGE, RETRY, TIMEOUT, UNLIMITED
@@ -229,10 +229,11 @@ def _start(clock, tier, slot, outages, calls, heap, limits, now, k, side):
         slot.start_ns = now
     place = tier.first_call + slot.attempt * tier.width + side
     at = place * clock.rows + slot.row
-    fails = in_outage(tier, outages, now)
+    thousandths = pace(tier, outages, now)
+    fails = ONE if thousandths == 0 else ZERO
     if len(calls.fails):
         fails |= calls.fails[at]
-    lasts = calls.error_ns[at] if fails else calls.ns[at]
+    lasts = slowed(calls.error_ns[at] if fails else calls.ns[at], thousandths)
     slot.fails = slot.fails & ~(1 << side) | fails << side
     code = slot.row << 8 | (2 * slot.attempt + side) << 4 | k
     push(heap, now + lasts, DONE << 56 | code)

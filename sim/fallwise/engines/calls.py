@@ -35,6 +35,7 @@ class Calls(NamedTuple):
     probes               int64
     outage               (K + 1,) int64: tier k's outages are those from outage[k] to outage[k + 1]
     from_ns, to_ns, every_ns   (outages,) int64
+    slow                 (outages,) int64: thousandths of their time that calls take; 0: they fail
     """
 
     several: Bools
@@ -56,6 +57,7 @@ class Calls(NamedTuple):
     from_ns: Int64s
     to_ns: Int64s
     every_ns: Int64s
+    slow: Int64s
 
 
 def no_calls(tiers: int) -> Calls:
@@ -70,7 +72,7 @@ def no_calls(tiers: int) -> Calls:
         "tokens_per_minute": UNLIMITED,
     }
     columns = {name: np.full(tiers, fill.get(name, 0), np.int64) for name in Calls._fields[1:15]}
-    none = {name: np.empty(0, np.int64) for name in ("from_ns", "to_ns", "every_ns")}
+    none = {name: np.empty(0, np.int64) for name in ("from_ns", "to_ns", "every_ns", "slow")}
     return Calls(
         several=np.zeros(tiers, np.bool_), **columns, outage=np.zeros(tiers + 1, np.int64), **none
     )
@@ -102,17 +104,23 @@ def calls_of(tiers: Sequence[Tier]) -> Calls | None:
             found.hedge_ns[k], found.width[k] = nanoseconds(tier.hedge.after_s) or 0, 2
         outages += outages_of(tier).tolist()
     found.outage[len(tiers)] = len(outages)
-    columns = np.array(outages, np.int64).reshape(-1, 3).T
-    return found._replace(from_ns=columns[0], to_ns=columns[1], every_ns=columns[2])
+    columns = np.array(outages, np.int64).reshape(-1, 4).T
+    begin_ns, end_ns, period_ns, slow = columns
+    return found._replace(from_ns=begin_ns, to_ns=end_ns, every_ns=period_ns, slow=slow)
 
 
 def outages_of(tier: Tier) -> Int64s:
-    """Return (m, 3) a tier's outages: when they begin, end, and how long from one to the next."""
+    """Return (m, 4) a tier's outages: from_ns, to_ns, every_ns and slow, as Calls has them."""
     found = [
-        (nanoseconds(o.from_s) or 0, nanoseconds(o.to_s), nanoseconds(o.every_s) or UNLIMITED)
+        (
+            nanoseconds(o.from_s) or 0,
+            nanoseconds(o.to_s),
+            nanoseconds(o.every_s) or UNLIMITED,
+            o.thousandths,
+        )
         for o in tier.outages or ()
     ]
-    return np.array(found, np.int64).reshape(-1, 3)
+    return np.array(found, np.int64).reshape(-1, 4)
 
 
 def _limits(found: Calls, k: int, tier: Tier) -> None:

@@ -6,13 +6,17 @@ docs/engine.md, 11 to 14; the state of all of it is in the tier's record.
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 
 from fallwise.engines.calls import FULL_BUDGET, MINUTE_NS, RETRY_COST
 from fallwise.engines.jit import ONE, part
 from fallwise.engines.units import UNLIMITED
 
-__all__ = ["conforms", "credit", "in_outage", "lets_through", "may_retry", "tell"]
+__all__ = ["conforms", "credit", "lets_through", "may_retry", "pace", "slowed", "tell"]
+
+THOUSAND: Final = np.int64(1000)
 
 
 @part
@@ -93,10 +97,22 @@ def may_retry(tier):
 
 
 @part
-def in_outage(tier, outages, now):
-    """Return 1 where all calls fail that start now, else 0."""
+def pace(tier, outages, now):
+    """Return how many thousandths of their time calls take that start now; 0: all of them fail."""
+    found = THOUSAND
     for j in range(tier.first_outage, tier.first_outage + tier.outages):
         since = now - outages[j].from_ns
         if since >= 0 and since % outages[j].every_ns < outages[j].to_ns - outages[j].from_ns:
-            return 1
-    return 0
+            if outages[j].slow == 0:
+                return outages[j].slow
+            found = max(found, outages[j].slow)
+    return found
+
+
+@part
+def slowed(lasts_ns, pace):
+    """Return how long a call takes that would take lasts_ns; one that fails now is not slowed."""
+    if pace == 0 or pace == THOUSAND:
+        return lasts_ns
+    # In two steps, which stay inside int64.
+    return lasts_ns // THOUSAND * pace + lasts_ns % THOUSAND * pace // THOUSAND

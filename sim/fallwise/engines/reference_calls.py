@@ -62,7 +62,7 @@ class _Visit:
 
     attempt: int = 0
     since: int = 0
-    on: dict[int, tuple[int, bool]] = field(default_factory=dict)
+    on: dict[int, tuple[int, int, bool]] = field(default_factory=dict)
 
 
 class _Callers:
@@ -122,7 +122,7 @@ class _Callers:
             if not self.cascade.plan.cancel[k]:
                 self.cascade.places[k].give_back(i)
             return
-        started, fails = visit.on.pop(call)
+        started, _, fails = visit.on.pop(call)
         self.cascade.places[k].give_back(i)
         self.cascade.out.busy_ns[i, k] += self.cascade.now - started
         if not fails:
@@ -210,22 +210,30 @@ class _Callers:
         cascade.places[k].take(i)
         if cascade.out.start_ns[i, k] < 0:
             cascade.out.start_ns[i, k] = cascade.now
-        fails = self.will_fail(i, k, call)
-        self.visits[i, k].on[call] = cascade.now, fails
-        cascade.due(DONE, i, k, self.lasts_ns(i, k, call, fails), call)
+        pace = self.pace(k)
+        fails = pace == 0 or self.will_fail(i, k, call)
+        lasts_ns = self.lasts_ns(i, k, call, fails)
+        if pace:
+            lasts_ns = lasts_ns * pace // 1000
+        self.visits[i, k].on[call] = cascade.now, lasts_ns, fails
+        cascade.due(DONE, i, k, lasts_ns, call)
 
     def column(self, k: int, call: int) -> int:
         """Return where a call stands in the columns of (n, C)."""
         return int(self.calls.first[k] + call // 2 * self.calls.width[k] + call % 2)
 
     def will_fail(self, i: int, k: int, call: int) -> bool:
-        now, fails = self.cascade.now, self.cascade.requests.call_fails
-        if fails is not None and fails[i, self.column(k, call)]:
-            return True
+        fails = self.cascade.requests.call_fails
+        return fails is not None and bool(fails[i, self.column(k, call)])
+
+    def pace(self, k: int) -> int:
+        """Return the thousandths of their time that calls take now, 0 where all of them fail."""
+        now, calls = self.cascade.now, self.calls
         outages = slice(self.calls.outage[k], self.calls.outage[k + 1])
         begin, end = self.calls.from_ns[outages], self.calls.to_ns[outages]
         since = (now - begin) % self.calls.every_ns[outages]
-        return bool(((now >= begin) & (since < end - begin)).any())
+        slow = calls.slow[outages][(now >= begin) & (since < end - begin)]
+        return 0 if (slow == 0).any() else int(slow.max(initial=1000))
 
     def lasts_ns(self, i: int, k: int, call: int, fails: bool) -> int:
         requests, column = self.cascade.requests, self.column(k, call)
@@ -238,12 +246,12 @@ class _Callers:
         """Drop the calls that are on; return how many."""
         cascade, on = self.cascade, self.visits[i, k].on
         dropped = len(on)
-        for call, (started, fails) in on.items():
+        for started, lasts_ns, _ in on.values():
             if cascade.plan.cancel[k]:
                 cascade.places[k].give_back(i)
                 cascade.out.busy_ns[i, k] += cascade.now - started
             else:
-                cascade.out.busy_ns[i, k] += self.lasts_ns(i, k, call, fails)
+                cascade.out.busy_ns[i, k] += lasts_ns
         on.clear()
         return dropped
 

@@ -64,7 +64,7 @@ SEAT: Final = numbers(
 )
 FAILURE: Final = numbers("up_ns", "down_ns")
 STEPS: Final = numbers("at_ns", "servers")
-OUTAGE: Final = numbers("from_ns", "to_ns", "every_ns")
+OUTAGE: Final = numbers("from_ns", "to_ns", "every_ns", "slow")
 
 
 class State(NamedTuple):

@@ -21,6 +21,8 @@ def call_rules(tiers: list[Tier], k: int) -> Iterator[Problem]:
     if tier.error_after is not None and not tier.error_rate and not tier.outages:
         yield problem("no call of this tier fails", "give error_rate or outages", "error_after")
     for j, outage in enumerate(tier.outages or ()):
+        if outage.slow is not None and tier.kind == "cache":
+            yield problem("a cache is there or away", "take slow away", "outages", j, "slow")
         if outage.to_s <= outage.from_s:
             yield problem("the outage ends before it begins", "exchange them", "outages", j, "to_s")
         elif outage.every_s is not None and outage.every_s < outage.to_s - outage.from_s:

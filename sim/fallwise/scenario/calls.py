@@ -53,7 +53,7 @@ class Retries(Model):
 class Outage(Model):
     """All calls fail that start from from_s to before to_s, again every every_s if that is given.
 
-    Seconds from the start of the run.
+    Seconds from the start of the run. With `slow` they do not fail, but take longer.
     """
 
     from_s: NotNegative
@@ -62,9 +62,17 @@ class Outage(Model):
     """When it ends."""
     every_s: Positive | None = None
     """From one beginning to the next; without it, it comes once."""
+    slow: Annotated[float, Field(gt=1, le=100)] | None = None
+    """Calls that start in it take so many times as long, whether they answer or fail by themselves.
+    Of several such times the slowest counts, and an outage without slow before all of them."""
+
+    @property
+    def thousandths(self) -> int:
+        """Return how many thousandths of their time calls take in it; 0 where they fail."""
+        return 0 if self.slow is None else round(1000 * self.slow)
 
     def covers(self, at_s: float) -> bool:
-        """Return True where calls fail that start at this time."""
+        """Return True where calls that start at this time are in it."""
         since_s = at_s - self.from_s
         if self.every_s is not None:
             since_s = since_s % self.every_s if since_s >= 0 else since_s
