@@ -71,13 +71,10 @@ def from_inside(
         def accepted(o: OutcomeTable, k: int = k) -> Floats:
             return _float(o.visit[:, k] == ACCEPTED)
 
-        def failed(o: OutcomeTable, k: int = k) -> Floats:
-            return _float(o.visit[:, k] >= WAITED_OUT)
-
         name = f"tiers.{tier.name}."
         yield Measure(f"{name}hit_share", _hits(k), _every, 0, 0, SHARE)
         yield Measure(f"{name}accept_share", accepted, visits, 0, 0, SHARE)
-        yield Measure(f"{name}failed_share", failed, visits, 0, 0, SHARE)
+        yield Measure(f"{name}failed_share", _fails(k), visits, 0, 0, SHARE)
         if tier.calls and predicted.attempts is not None:
             yield from _made(name, k, visits, predicted, time)
         if tier.kind == "cache" or not visits(predicted).any():
@@ -93,7 +90,7 @@ def from_inside(
         stay = float((wait_s(predicted) + service_s(predicted)).sum() / visits(predicted).sum())
         yield Measure(f"{name}service_s_mean", service_s, started, 0, time, HOP_S)
         yield Measure(f"{name}wait_s_mean", wait_s, visits, 0, 0, max(HOP_S, time * stay))
-    yield from _in_time(scenario, predicted)
+    yield from _in_time(scenario, predicted, time)
     names = [tier.name for tier in scenario.tiers]
     yield from _times("", _every, predicted, time)
     for bits in np.unique(predicted.path).tolist():
@@ -124,10 +121,10 @@ def _made(
     yield Measure(f"{name}rate_limited_mean", limited, visits, 0, 0, least)
 
 
-def _in_time(scenario: Scenario, predicted: OutcomeTable) -> Iterator[Measure]:
-    """Yield what became of those who came before, during and after each outage of the scenario."""
+def _in_time(scenario: Scenario, predicted: OutcomeTable, time: float) -> Iterator[Measure]:
+    """Yield what became of those who came before, during and after each outage and surge."""
     arrival_s = predicted.arrival_ns / 1e9
-    edges = {0.0}
+    edges = {0.0, *(edge for s in scenario.traffic.surges for edge in (s.from_s, s.to_s))}
     for outage in (outage for tier in scenario.tiers for outage in tier.outages or ()):
         begins = [outage.from_s]
         if outage.every_s is not None:
@@ -148,6 +145,14 @@ def _in_time(scenario: Scenario, predicted: OutcomeTable) -> Iterator[Measure]:
         yield Measure(f"{where}answered_share", _answered, among, 0, 0, SHARE)
         for k, tier in enumerate(scenario.tiers):
             yield Measure(f"{where}{tier.name} hit_share", _hits(k), among, 0, 0, SHARE)
+            if tier.calls:
+
+                def visits(o: OutcomeTable, k: int = k, here: Floats = here) -> Floats:
+                    return here * _float(o.visit[:, k] != NOT_VISITED)
+
+                yield Measure(f"{where}{tier.name} failed_share", _fails(k), visits, 0, 0, SHARE)
+                yield from _made(f"{where}{tier.name} ", k, visits, predicted, time)
+        yield from _times(where, among, predicted, time)
 
 
 def from_outside(
@@ -211,6 +216,10 @@ def _times(where: str, on: Column, predicted: OutcomeTable, time: float) -> Iter
 
 def _hits(k: int) -> Column:
     return lambda o: _float(o.hit_tier == k)
+
+
+def _fails(k: int) -> Column:
+    return lambda o: _float(o.visit[:, k] >= WAITED_OUT)
 
 
 def _every(o: OutcomeTable) -> Floats:
