@@ -115,7 +115,7 @@ def _made(
     def limited(o: OutcomeTable) -> Floats:
         return _float(np.zeros(len(o)) if o.rate_limited is None else o.rate_limited[:, k])
 
-    made = float(attempts(predicted).sum() / max(1.0, visits(predicted).sum()))
+    made = float(attempts(predicted) @ visits(predicted) / max(1.0, visits(predicted).sum()))
     least = max(SHARE, time * made)
     yield Measure(f"{name}attempts_mean", attempts, visits, 0, 0, least)
     yield Measure(f"{name}rate_limited_mean", limited, visits, 0, 0, least)
