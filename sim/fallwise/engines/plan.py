@@ -147,7 +147,7 @@ def plan(scenario: Scenario, seed: int | None = None) -> Plan:
         warm=most_popular(
             scenario.traffic, (cache and cache.warm_keys) or 0, bool(cache and cache.local)
         ),
-        away=outages_of(cache)[:, :3] if cache else np.zeros((0, 3), np.int64),
+        away=outages_of(cache)[:, :3].copy() if cache else np.zeros((0, 3), np.int64),
         fleet=fleet_of(scenario, scenario.run.seed if seed is None else seed),
         fallback=np.array([t.fallback for t in tiers]) if any(t.fallback for t in tiers) else None,
         calls=calls_of(tiers),
