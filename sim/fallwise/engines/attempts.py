@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import Final
 
+import numpy as np
+
 from fallwise.engines.gates import conforms, credit, lets_through, may_retry, pace, slowed, tell
 from fallwise.engines.heap import push
 from fallwise.engines.jit import ONE, ZERO, part, pasted
@@ -177,7 +179,7 @@ def _begin(tier, slots, slot, limits, tokens, now, k, at):
         slot.attempt_limit_ns = now + tier.attempt_timeout_ns
     _join_queue(tier, slots, slot, now, at)
     if tier.free <= 0:  # Otherwise it starts at this instant.
-        _expect_timeouts(slot, limits, k, UNLIMITED)
+        _expect_timeouts(slot, limits, k, np.int64(UNLIMITED))
     return STAYS, 0
 
 
@@ -201,7 +203,7 @@ def _retry_or_end(clock, tier, slot, calls, heap, limits, now, k, reason, retry_
         return reason
     slot.phase, slot.since_ns = PAUSING, now
     slot.attempt_limit_ns = UNLIMITED
-    _expect_timeouts(slot, limits, k, UNLIMITED)
+    _expect_timeouts(slot, limits, k, np.int64(UNLIMITED))
     place = tier.first_call + (following - 1) * tier.width
     pause_ns = retry_after
     if len(calls.pause_ns):

@@ -256,9 +256,9 @@ def following(ways_on, rows, i, k, failed):
 def route(tiers, ways_on, rows, out, now, i):
     """Return the first tier that is no cache and when it is entered, or (-1, now) and end it."""
     earliest = max(rows.start[i], 1 if tiers[0].role == CACHE else 0)
-    first = following(ways_on, rows, i, earliest, NO)
+    first = following(ways_on, rows, i, earliest, np.bool_(NO))
     if first < 0:
-        end(out, now, i, REFUSED)
+        end(out, now, i, np.int64(REFUSED))
         return np.int64(NONE_LEFT), now
     return first, now + (rows.router_ns[i] if len(rows.router_ns) else 0)
 

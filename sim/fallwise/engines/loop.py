@@ -180,7 +180,7 @@ def _arrive(rows, out, s, lru, now, i):
     if s.clock[0].rents:
         for k in range(len(tiers)):
             if tiers[k].steps or tiers[k].replicas:
-                rent(tiers[k], now, ZERO)
+                rent(tiers[k], now, np.int64(0))
                 out.times[RENTED, k * n + i] = tiers[k].rented_ns
                 tiers[k].rented_ns = 0
     if asks_cache(tiers, rows, i):
@@ -366,7 +366,8 @@ def _leave(rows, out, s, lru, now, i, k):
             caches.store(cache, table, slots, lru.away, key, request, first, now)
         return np.int64(NOTHING)
     status: Any = REJECTED + ZERO
-    failed = gives_up = False
+    failed: Any = np.bool_(NO)
+    gives_up: Any = failed
     for tier in range(last, first - 1, -1):  # The first one that failed says how it ends.
         visit = out.visit[tier * n + i]
         if visit == ACCEPTED:

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from typing import Final
 
+import numpy as np
+
 from fallwise.engines.fleet import (
     DOWN,
     FAIL,
@@ -154,7 +156,7 @@ def _look(clock, tier, replicas, heap, now, k):
 
 @part
 def _start_replicas(clock, tier, replicas, heap, now, k, missing):
-    started = 0
+    started = np.int64(0)
     for g in range(tier.first_replica, tier.first_replica + tier.replicas):
         if started < missing and replicas[g].is_ == OFF:
             replicas[g].is_, replicas[g].ready_ns = STARTING, now + tier.cold_ns
