@@ -43,7 +43,7 @@ def shape_over_time(summary: Summary) -> Figure:
         axes[-1].set_xlim(windows[0]["from_s"], windows[-1]["to_s"])
         axes[-1].set_xlabel("time of coming (seconds from the start)")
         handles, labels = axes[0].get_legend_handles_labels()
-        page.legend(handles, labels, loc="outside upper right", ncols=len(labels))
+        page.legend(handles, labels, loc="outside lower left", ncols=len(labels))
     return figure
 
 
