@@ -13,7 +13,7 @@ from fallwise.analysis.stream import summarise_stream
 from fallwise.analysis.summary import summarise
 from fallwise.draw.failures import up_and_down
 from fallwise.errors import ScenarioError
-from fallwise.scenario import Scenario
+from fallwise.scenario import Scenario, override
 from fallwise.tables import ERRORED
 
 SCALE = {
@@ -74,6 +74,34 @@ def test_a_replica_more_moves_no_old_failure() -> None:
     for old, new in zip(few, many, strict=True):
         assert (old[0] == new[0, :2]).all()
     assert (up_and_down(tiers, [2], 8)[0] != few[0]).any()
+
+
+def test_failures_that_begin_again_have_the_mean_of_their_law() -> None:
+    tiers = pool(failures=FAILURES).tiers
+    up, down = up_and_down(tiers, [40], 7)
+    for drawn, mean_s in ((up[0], 200.0), (down[0], 50.0)):
+        unit = np.sort(drawn / 1e9 / mean_s, axis=1)
+        # Each replica by itself: nearly all chance is in the longest part, whose variance is 1.
+        assert np.abs(unit.mean(axis=1) - 1).max() < 5 / unit.shape[1]
+        # And it is the law: one in each part of equal probability.
+        parts = np.floor(-np.expm1(-unit) * unit.shape[1])
+        # A nanosecond may round a time into the part beside its own.
+        assert np.abs(parts - np.arange(unit.shape[1])).max() <= 1
+        # In no order: neighbours of 40 times 255 pairs are as good as uncorrelated.
+        apart = (drawn[:, :-1] / mean_s / 1e9 - 1) * (drawn[:, 1:] / mean_s / 1e9 - 1)
+        assert abs(apart.mean()) < 5 / np.sqrt(apart.size) + 1 / unit.shape[1]
+
+
+def test_a_replica_is_down_as_long_as_its_failures_say_in_a_long_run() -> None:
+    # Seldom asked, so that who waits waits for the repair alone, on average for as long as all of
+    # it: 50 s, for a fifth of the requests.
+    case = pool(rate_rps=0.02, slots=50, failures=FAILURES)
+    case = override(case, {"tiers.gpu.service": {"kind": "fixed", "value_s": 0.001}})
+    for seed in (1, 2, 3):
+        waits = predict(case, seed, 40_000).outcomes.wait_s[:, 0]
+        # 2,000,000 s are 8,000 failures, each of 256 again 31 times.
+        assert (waits > 0).mean() == pytest.approx(0.2, rel=0.04)
+        assert waits.mean() == pytest.approx(10.0, rel=0.08)
 
 
 def test_a_recording_without_what_was_rented_is_charged_for_all_and_says_so() -> None:
