@@ -70,6 +70,31 @@ def test_a_cache_that_is_warm_has_nothing_to_learn() -> None:
     assert about(found["findings"], "learns") == []
 
 
+def test_what_got_cheaper_without_the_cache_is_not_said_to_be_its_work(tmp_path: Path) -> None:
+    def said(prompts: Any) -> str:
+        n = len(prompts)
+        # Every tenth question after the first 200 was asked before.
+        keys = [5 if i > 200 and i % 10 == 0 else i for i in range(n)]
+        rows = zip(range(0, 2 * n, 2), prompts, keys, strict=True)
+        lines = ["arrival_s,prompt_tokens,key", *(",".join(map(str, row)) for row in rows)]
+        (tmp_path / "t.csv").write_text("\n".join(lines))
+        data = cached(None).model_dump(exclude_unset=True)
+        data["traffic"] = {
+            "arrivals": {"kind": "trace", "file": "t.csv"},
+            "segments": [{"prompt_tokens": {"kind": "trace"}}],
+        }
+        data["tiers"][1] |= {"usd_per_request": 0.0, "prompt_usd_per_mtok": 1000.0}
+        (sentence,) = about(summarise(predict(parse(data, tmp_path), n=n))["findings"], "learns")
+        return sentence
+
+    # $1 a miss at first; then $0.50, of which a tenth is saved.
+    fell = said([1000] * 200 + [500] * 1800)
+    assert "costs $1 at first and $0.45 in the end, but not by its hits alone" in fell
+    assert "which would make that $0.9" in fell
+    steady = said([1000] * 2000)
+    assert "costs $1 at first and $0.9" in steady and "alone" not in steady
+
+
 def test_several_runs_are_taken_together() -> None:
     case = cached()
     case = case.model_copy(update={"run": case.run.model_copy(update={"replications": 3})})

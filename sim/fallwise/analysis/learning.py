@@ -31,6 +31,8 @@ WINDOWS_S: Final = (1, 10, 60, 300, 3600)
 FEWEST_WINDOWS: Final = 10
 ENOUGH_WINDOWS: Final = 30
 """So many windows are needed before a dispersion is worth a sentence."""
+OTHERWISE: Final = 0.1
+"""Share of the first cost that may come and go by other things than hits without a word."""
 
 
 class Learned:
@@ -159,6 +161,13 @@ def _learned(name: str, parts: list[Json]) -> Iterator[str]:
     money = (
         f"; a request costs ${usd[0]:.3g} at first and ${usd[1]:.3g} in the end" if usd[0] else ""
     )
+    missed = [1 - x["value"] for x in hits]
+    by_hits = usd[0] * missed[1] / missed[0] if missed[0] else 0.0
+    if abs(by_hits - usd[1]) > OTHERWISE * usd[0]:
+        money += (
+            f", but not by its hits alone, which would make that ${by_hits:.3g}: what it misses "
+            "costs another price than at first"
+        )
     yield (
         f"{name} learns: it hits {100 * hits[0]['value']:.3g} % of the first "
         f"{first['requests_to']:,} requests and {100 * hits[1]['value']:.3g} % of the last "
