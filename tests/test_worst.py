@@ -86,6 +86,19 @@ def seconds(**keys: Any) -> Any:
     return worst_case(scenario([tier("big", **keys)]), {0})["seconds"]
 
 
+def test_a_timeout_that_cannot_strike_sends_nobody_on() -> None:
+    last = tier("last", service={"kind": "fixed", "value_s": 16.0})
+
+    def found(**keys: Any) -> Any:
+        return worst_case(scenario([tier("big", **keys), last]), {0})["seconds"]
+
+    # big has no queue, answers in a second and is believed: nothing is left to the last one.
+    assert found(timeout_s=5) == 1
+    assert found(timeout_s=0.5) == 0.5 + 16
+    assert found(timeout_s=5, concurrency=1) == 5 + 16
+    assert found(timeout_s=5, error_rate=0.1) == 1 + 16
+
+
 THREE = {"attempts": 3, "backoff_s": 0.4, "factor": 2.0, "jitter": 0.5}
 
 

@@ -58,7 +58,7 @@ def _path(scenario: Scenario, start: int, *, local: bool) -> list[dict[str, Any]
             return []
         pair = [t for t in tiers[here : here + 2] if t is tiers[here] or t.agree_with]
         ends = [False] * any(_declines(tier) for tier in pair)
-        ends += [True] * any(_fails(t) and t.on_failure == "escalate" for t in pair)
+        ends += [True] * any(_fails(scenario, t) and t.on_failure == "escalate" for t in pair)
         ways = [longest(here + len(pair), end) for end in ends]
         return _step(scenario, pair) + max(ways, key=_length, default=[])
 
@@ -69,8 +69,13 @@ def _declines(tier: Tier) -> bool:
     return bool(tier.agree_with or tier.verifier) or tier.threshold is not None
 
 
-def _fails(tier: Tier) -> bool:
-    limits = (tier.timeout_s, tier.queue_limit, tier.patience, tier.failures)
+def _fails(scenario: Scenario, tier: Tier) -> bool:
+    if tier.timeout_s is not None:
+        endless = tier.model_copy(update={"timeout_s": None})
+        # Each of the times that add up is rounded to a nanosecond by itself.
+        if tier.timeout_s < _seconds(_visit(scenario, endless)) + 1e-6:
+            return True
+    limits = (tier.queue_limit, tier.patience, tier.failures)
     calls = (tier.attempt_timeout_s, tier.requests_per_minute, tier.tokens_per_minute)
     return any(limit is not None for limit in limits + calls) or _errs(tier)
 
