@@ -8,6 +8,7 @@ from fallwise.analysis.predict import predict
 from fallwise.errors import ScenarioError
 from fallwise.planning.paths import ways
 from fallwise.scenario import Scenario, override, parse, read
+from fallwise.tables import WORKED_OUT
 
 
 def cascade(**values: Any) -> Scenario:
@@ -88,6 +89,22 @@ def test_a_tight_timeout_lets_nineteen_of_twenty_answers_through() -> None:
     limit = tight.prediction.scenario.tiers[0].timeout_s
     assert limit == pytest.approx(-np.log(0.05) / 2, abs=5 * 0.5 * np.sqrt(0.95 / 0.05 / 20_000))
     assert f"small.timeout_s = {limit:.3g}" in tight.how
+
+
+def test_a_tight_timeout_that_would_strike_nobody_is_no_way_of_its_own() -> None:
+    tight = "sequence with tight timeout"
+    law = {"kind": "empirical", "values_s": [1.0, 5.0]}
+    values = {"tiers.small.service": law, "tiers.small.timeout_s": None}
+    # Who waits for a server can be struck, and so can who is hosted with a longer answer.
+    assert tight in {way.name for way in ways(override(cascade(), values))[0]}
+    hosted = cascade().model_dump(exclude_unset=True)
+    del hosted["tiers"][0]["replicas"], hosted["tiers"][0]["timeout_s"]
+    hosted["tiers"][0] |= {"kind": "api", "service": law}
+    assert ways(parse(hosted))[1][tight] == "no answer of small takes longer than 5"
+    found, _ = ways(parse(hosted), tight_timeout_s=2.0)
+    (way,) = [way for way in found if way.name == tight]
+    struck = way.prediction.outcomes.visit[:, 0] == WORKED_OUT
+    np.testing.assert_array_equal(struck, way.prediction.requests.service_ns[:, 0] > 2e9)
 
 
 def test_a_hedge_makes_no_answer_of_an_endless_frontier_later() -> None:

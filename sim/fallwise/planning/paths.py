@@ -125,8 +125,8 @@ class _Ways:
         first = self.first
         limit_s = self.tight_s
         source = "as asked for"
+        took_s = self.base.requests.service_ns[:, self.scenario.cheapest] / 1e9
         if limit_s is None:
-            took_s = self.base.requests.service_ns[:, self.scenario.cheapest] / 1e9
             limit_s = float(np.quantile(took_s, TIGHT))
             source = f"{100 * TIGHT:g} % of its answers take no longer when nobody waits"
         if first.timeout_s is not None and first.timeout_s <= limit_s:
@@ -135,6 +135,8 @@ class _Ways:
             )
         elif not limit_s > 0:
             self.impossible[name] = f"{first.name} takes no time"
+        elif first.servers is None and not first.calls and not took_s.max() > limit_s:
+            self.impossible[name] = f"no answer of {first.name} takes longer than {limit_s:.3g}"
         else:
             values = plain | {f"tiers.{first.name}.timeout_s": limit_s}
             how = f"{first.name}.timeout_s = {limit_s:.3g}: {source}"
