@@ -192,7 +192,9 @@ class Tier(Model):
     tokens_per_minute: PerMinute | None = None
     """Of prompt and output together. A call may start while anything is left in the bucket."""
     burst_s: NotNegative = 60.0
-    """Both limits are buckets that hold what flows into them in so many seconds."""
+    """Both limits are buckets that hold what flows into them in so many seconds. A call may start
+    when its bucket is just empty: 60 requests a minute let 61 through at once, then one a second.
+    """
     breaker: Breaker | None = None
     """Makes no call for a while when too many have failed."""
     hedge: Hedge | None = None
