@@ -24,7 +24,7 @@ def test_what_was_trained_is_what_is_served(tmp_path: Path) -> None:
 
     words = make_pipeline(TfidfVectorizer(), LogisticRegression()).fit(TEXTS, [0, 0, 1, 1])
     joblib.dump({"words": words, "intents": ["stolen", "rate"]}, tmp_path / "m.joblib")
-    reader = IntentReader("tfidf", tmp_path / "m.joblib", 2)
+    reader = IntentReader("tfidf", tmp_path / "m.joblib")
     answer = reader.read("stolen card")
     assert (answer.text, answer.identity) == ("stolen", "0")
     assert answer.score == words.predict_proba(["stolen card"])[0].max() > 0.5

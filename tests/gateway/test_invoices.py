@@ -40,7 +40,7 @@ def test_what_is_served_is_what_was_measured(model: str, measure: Any) -> None:
     measured = table[(table["model"] == model) & (table["split"] == "test")].head(200)
     known = measure.scans()
     _, chosen = measure.compose(known, "test")
-    reader = Reader(Invoices(kind="invoices", model=model), 1)  # type: ignore[arg-type]
+    reader = Reader(Invoices(kind="invoices", model=model))  # type: ignore[arg-type]
     pixels = known.pixels[chosen[:200]] * BRIGHTEST
     answers = [reader.read(text_of(scan)) for scan in pixels]
     assert [int(answer.identity) for answer in answers] == measured["answer_id"].tolist()

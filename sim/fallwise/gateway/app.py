@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import itertools
 import json
@@ -14,6 +15,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from fallwise.gateway.cascade import Cascade
+from fallwise.gateway.crew import Crew
 from fallwise.gateway.metrics import Metrics
 from fallwise.gateway.question import now_ns
 from fallwise.gateway.tickets import Tickets
@@ -48,10 +50,13 @@ class Gateway:
             self.cascade = Cascade(self.scenario, self.tiers)
             self.metrics = Metrics(self.scenario, self.cascade.desks)
             self.tickets = [t for t in self.tiers.answer.values() if isinstance(t, Tickets)]
+            crews = [t for t in self.tiers.answer.values() if isinstance(t, Crew)]
+            await asyncio.gather(*(crew.open() for crew in crews))
             # A later collection need not look at what is here already: less of a pause.
             gc.collect()
             gc.freeze()
             yield
+            await asyncio.gather(*(crew.close() for crew in crews))
             if self.tiers.cache is not None:
                 await self.tiers.cache.close()
 

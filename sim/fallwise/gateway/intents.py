@@ -7,16 +7,14 @@ scenarios/measure/intents.py, so that what is served is what was measured.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from fallwise.gateway.minilm import MiniLM
-from fallwise.gateway.question import Answer, Question
+from fallwise.gateway.question import Answer
 from fallwise.tables import Floats
 
 __all__ = ["IntentReader", "reader_of"]
@@ -39,23 +37,14 @@ def reader_of(
 
 
 class IntentReader:
-    """Reads what a question wants, with one model, on as many threads as the tier has servers."""
+    """Reads what a question wants, with one model."""
 
-    def __init__(self, model: str, file: Path, servers: int):
+    def __init__(self, model: str, file: Path):
         import joblib
-        from threadpoolctl import threadpool_limits
 
-        # One short text is no work to share: more threads only make the slowest readings slower.
-        threadpool_limits(1)
         parts = joblib.load(file)
         self.intents: list[str] = parts["intents"]
         self.probabilities = reader_of(model, parts, None if model == "tfidf" else MiniLM())
-        self.threads = ThreadPoolExecutor(servers, thread_name_prefix=model)
-
-    async def __call__(self, question: Question) -> Answer:
-        """Return the intent, and how sure the model is."""
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self.threads, self.read, question.text)
 
     def read(self, text: str) -> Answer:
         """Return the likeliest intent; its score is its probability."""

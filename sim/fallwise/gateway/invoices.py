@@ -8,8 +8,6 @@ what was measured. They know nothing but these scans, and are no readers of real
 
 from __future__ import annotations
 
-import asyncio
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 import numpy as np
@@ -53,28 +51,18 @@ def pixels_of(text: str) -> Floats:
 
 
 class Reader:
-    """Reads invoices with one model. Its threads are as many as the tier has servers."""
+    """Reads invoices with one model."""
 
-    def __init__(self, live: Invoices, servers: int):
+    def __init__(self, live: Invoices):
         from sklearn.datasets import load_digits
-        from threadpoolctl import threadpool_limits
-
-        # Nine scans are no work to share: more threads only make the slowest readings slower.
-        threadpool_limits(1)
 
         pixels, digits = load_digits(return_X_y=True)
         training = np.unpackbits(np.frombuffer(TRAINING, np.uint8))[: len(digits)].astype(bool)
         self.live = live
         self.model = _untrained(live.model).fit(pixels[training] / BRIGHTEST, digits[training])
-        self.threads = ThreadPoolExecutor(servers, thread_name_prefix=live.model)
-
-    async def __call__(self, question: Question) -> Answer:
-        """Return what the model reads: `123 + 45 = 0168`, and how sure it is."""
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self.threads, self.read, question.text)
 
     def read(self, text: str) -> Answer:
-        """Return the answer; its score is the product of the digits' probabilities."""
+        """Return `123 + 45 = 0168`; its score is the product of the digits' probabilities."""
         probability = self.model.predict_proba(pixels_of(text) / BRIGHTEST)
         digits = "".join(map(str, probability.argmax(axis=1)))
         answer = f"{digits[:3]} + {digits[3:5]} = {digits[5:]}"

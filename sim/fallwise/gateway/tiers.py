@@ -10,8 +10,8 @@ import aiohttp
 from fallwise.errors import Problem, ScenarioError
 from fallwise.gateway.cache import open_cache
 from fallwise.gateway.cascade import Tiers
-from fallwise.gateway.intents import IntentReader
-from fallwise.gateway.invoices import Arithmetics, Reader
+from fallwise.gateway.crew import Crew
+from fallwise.gateway.invoices import Arithmetics
 from fallwise.gateway.question import Answerer
 from fallwise.gateway.tickets import Tickets
 from fallwise.gateway.upstream import Caller
@@ -134,9 +134,6 @@ def open_tiers(scenario: Scenario, session: aiohttp.ClientSession) -> Tiers:
 def _answerer(scenario: Scenario, tier: Tier, session: aiohttp.ClientSession) -> Answerer:
     if isinstance(tier.live, Upstream):
         return Caller(session, tier.live, tier.name)
-    if isinstance(tier.live, Invoices):
-        return Reader(tier.live, tier.servers or 1)
-    if isinstance(tier.live, Intents):
-        file = scenario.path_of(tier.live.file)
-        return IntentReader(tier.live.model, file, tier.servers or 1)
+    if isinstance(tier.live, Invoices | Intents):
+        return Crew(tier.live, scenario.folder, tier.servers or 1)
     return Tickets(tier.name)
