@@ -370,6 +370,9 @@ def test_what_cannot_be_drawn_is_refused() -> None:
     router = {"auroc": 0.7, "about": "a", "cuts": [0.5], "starts": ["a", "b"], "service": tokens}
     repeats = {"repeat_share": 0.1, "distinct_keys": 10**9}
     long = {"output_tokens": LENGTHS}
+    # 2e9 tokens, a thousand times as many sent: what they take of the limit is 3800 years.
+    wide = {"prompt_tokens": {"kind": "fixed", "tokens": 2_000_000_000}}
+    endless: Any = {"tokens_per_minute": 1000, "prompt": {"token_factor": 1000}}
     wild = {"kind": "lognormal", "p50_s": 1e-6, "p99_s": 1e9}
     for scenario, words in (
         (world(tier("a"), tier("b"), router=router), "a router writes no tokens"),
@@ -377,6 +380,7 @@ def test_what_cannot_be_drawn_is_refused() -> None:
         (world(tier("a"), segments=[{"repeats": repeats}]), "must be at most 10000000"),
         (world(tier("a", service=wild)), "longer than 36 years"),
         (world(tier("a", output_token_factor=1e9), segments=[long]), "above two billion"),
+        (world(tier("a", kind="api", **endless), segments=[wide]), "tokens_per_minute: .*36 years"),
     ):
         with pytest.raises(ScenarioError, match=words):
             draw(scenario, 1, 10_000)

@@ -99,6 +99,7 @@ class _Source:
         given = self.answers.given(asked)
         output_tokens, prompt_tokens = self._output_tokens(asked), self._prompt_tokens(asked)
         service_ns = self._service_ns(asked, (output_tokens, prompt_tokens))
+        self._refuse_endless_limits((output_tokens, prompt_tokens))
         home = np.array([s.residency == "local" for s in scenario.traffic.segments])
         false_hit = np.zeros(n, np.bool_)
         if cache is not None and cache.false_hit_rate:
@@ -212,6 +213,14 @@ class _Source:
         n = len(asked)
         output, prompt = tokens[0][:, k], tier.prompt_tokens(tokens[1])
         return nanoseconds(seconds(law, self.chance, name, n, output, prompt, column), key)
+
+    def _refuse_endless_limits(self, tokens: Tokens) -> None:
+        """Raise ScenarioError where a limit of tokens lets one request through in 36 years."""
+        for k, tier in enumerate(self.scenario.tiers):
+            if tier.tokens_per_minute is not None:
+                most = tier.prompt_tokens(tokens[1].max()) + float(tokens[0][:, k].max())
+                takes_s = np.array([most * 60 / tier.tokens_per_minute])
+                nanoseconds(takes_s, ("tiers", k, "tokens_per_minute"))
 
     def _patience_ns(self, n: int) -> Int64s | None:
         tiers = self.scenario.tiers
