@@ -31,6 +31,8 @@ def estimate(value: float | None, half: float | None = None) -> dict[str, float 
 def point(**keys: Any) -> dict[str, Any]:
     usual = {
         "saving": estimate(0.54, 0.03),
+        "saving_with_upkeep": None,
+        "upkeep_usd_mean": 0.0,
         "quality_difference": estimate(-0.006, 0.002),
         "pays_from": {"value": 210_000.0, "low": 190_000.0, "high": None},
         "saving_at_stake": None,
@@ -129,6 +131,16 @@ def test_columns_of_the_flow_hold_every_request_once() -> None:
             "points of quality.",
         ),
         (
+            {"saving_with_upkeep": estimate(-0.45, 0.02)},
+            "Pays from 210,000 requests a month (190,000 to never); with today’s 2.63 million it "
+            "costs 45 ± 2 % more than big alone (upkeep counted), at −0.6 ± 0.2 points of quality.",
+        ),
+        (
+            {"saving_at_stake": estimate(0.9, 0.04), "saving_with_upkeep": estimate(0.3, 0.02)},
+            "With wrong answers and upkeep paid for, it saves 90 ± 4 % against big alone, at "
+            "−0.6 ± 0.2 points of quality.",
+        ),
+        (
             {"saving": None},
             "No price is given. Quality: −0.6 ± 0.2 points against big alone.",
         ),
@@ -150,6 +162,10 @@ def test_where_wrong_answers_have_a_price_the_bills_are_told_apart() -> None:
         "requests a month (190,000 to never); saves 54 ± 3 % against big alone."
     )
     assert bills(point(), "big", None, 0.02, 1000) == ""
+    at_stake |= {"saving_with_upkeep": estimate(0.24, 0.03), "upkeep_usd_mean": 0.001}
+    said = bills(at_stake, "big", None, 0.02, 1000)
+    assert said.startswith("1,000 requests come to $6.00 (upkeep counted) instead of $20.0. ")
+    assert said.endswith("saves 24 ± 3 % against big alone (upkeep counted).")
 
 
 def test_a_tuned_verdict_has_the_numbers_of_the_other_half() -> None:

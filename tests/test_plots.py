@@ -266,6 +266,11 @@ def test_the_title_claims_no_more_than_the_interval(
 ) -> None:
     figure = plots.quality_against_cost({**plain[1], "saving": saving}, {})
     assert any(said in text for text in words(figure))
+    # What is drawn is the cost of a request, which has no upkeep in it.
+    kept = {"saving": saving, "saving_with_upkeep": {"value": -2.0, "low": -2.1, "high": -1.9}}
+    figure = plots.quality_against_cost({**plain[1], **kept}, {})
+    left_out = any("Upkeep left out, the cascade" in text for text in words(figure))
+    assert left_out == ("open" not in said)
 
 
 def saved(figure: Figure) -> bytes:

@@ -104,6 +104,9 @@ def test_every_number_of_five_requests_by_hand() -> None:
     assert value(alone["sojourn_s_p50"]) == pytest.approx(3.0)
     assert value(summary["baselines"]["cheapest_only"]["cost_usd_mean"]) == pytest.approx(1.0)
     assert value(summary["saving"]) == pytest.approx(1 - 15 / 20)
+    # $100 of upkeep a month are $100 x 50 s of it for all five.
+    each = 100 * 50 / 2_629_800 / 5
+    assert value(summary["saving_with_upkeep"]) == pytest.approx(1 - (15 + each) / 20, rel=1e-12)
 
 
 def test_it_is_json_with_the_promised_keys(busy: tuple[Prediction, dict[str, Any]]) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fallwise.analysis.money import SECONDS_PER_MONTH
 from fallwise.analysis.predict import predict
 from fallwise.analysis.summary import summarise
 from fallwise.planning.breakeven import breakeven
@@ -42,7 +43,13 @@ def test_the_scenarios_own_threshold_gives_what_the_summary_says(case: str) -> N
     assert threshold is not None
     names = ("cost_usd_mean", "quality", "escalation_rate", "saving", "wrong_answers_usd_mean")
     for point in (found.point(0, threshold), found.own()):
-        for name in (*names, "sojourn_s_p50", "sojourn_s_p95", "sojourn_s_p99"):
+        for name in (
+            *names,
+            "saving_with_upkeep",
+            "sojourn_s_p50",
+            "sojourn_s_p95",
+            "sojourn_s_p99",
+        ):
             approximately(point[name], summary[name])
         for tier, said in zip(point["tiers"], summary["tiers"], strict=True):
             for name in ("visit_share", "hit_share", "utilisation"):
@@ -76,13 +83,16 @@ def test_points_run_from_nothing_to_everything_escalated_and_hold_the_scenarios_
 
 
 def test_with_wrong_answers_paid_for_the_saving_is_of_both() -> None:
-    _, prediction, summary = made(stakes=True)
+    scenario, prediction, summary = made(stakes=True)
     found = Thresholds(prediction, summary["warmup_requests"])
     point = found.own()
     ours = point["cost_usd_mean"]["value"] + 0.5 * (1 - point["quality"]["value"])
     alone = summary["baselines"]["frontier_only"]
     theirs = alone["cost_usd_mean"]["value"] + 0.5 * (1 - alone["quality"]["value"])
     assert found.alone_usd == pytest.approx(theirs)
-    assert point["saving_at_stake"]["value"] == pytest.approx(1 - ours / theirs)
+    a_month = summary["rate_rps"]["value"] * SECONDS_PER_MONTH
+    upkeep = scenario.money.upkeep_usd_per_month / a_month
+    assert point["upkeep_usd_mean"] == pytest.approx(upkeep) and upkeep > 0
+    assert point["saving_at_stake"]["value"] == pytest.approx(1 - (ours + upkeep) / theirs)
     difference = summary["quality"]["value"] - alone["quality"]["value"]
     assert point["quality_difference"]["value"] == pytest.approx(difference)

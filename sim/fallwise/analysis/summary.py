@@ -7,6 +7,8 @@ means are of all requests after the warm-up, unless a line below says otherwise.
     cost_usd_mean         a request: calls, verifiers, router, and rented capacity spread over the
                           requests that came while it was rented
     cost_usd_per_month    the same at the rate of the run for 365.25 / 12 days, and the upkeep
+    saving                share of frontier-only's cost_usd_mean that is saved
+    saving_with_upkeep    the same of a month at the rate of the run; None where there is no upkeep
     quality               mean grade; a request without an answer counts as wrong
     quality_answered      mean grade of the answers that were shipped
     escalation_rate       requests that the tier they began at did not end (a cache is not counted)
@@ -176,6 +178,9 @@ def _numbers(sample: Sample, compared: dict[str, Sample]) -> Summary:
             if name in compared
         },
         "saving": _saving(sample, paired) if paired else None,
+        "saving_with_upkeep": _saving(sample, paired, upkeep=True)
+        if paired and scenario.money.upkeep_usd_per_month
+        else None,
         "saving_with_wrong_answers": _saving(sample, paired, "stakes_usd") if paired else None,
         "assumptions": [item.model_dump() for item in scenario.assumptions],
     }
@@ -298,11 +303,14 @@ def _baseline(sample: Sample, k: int) -> Summary:
     return {"tier": tier["name"]} | _point(sample) | {name: tier[name] for name in kept}
 
 
-def _saving(sample: Sample, paired: Sample, *more: str) -> Json | None:
-    """Return the share of frontier-only's cost that the cascade saves, upkeep left out."""
+def _saving(sample: Sample, paired: Sample, *more: str, upkeep: bool = False) -> Json | None:
+    """Return the share of frontier-only's cost that the cascade saves."""
     cost, whole = (
         sum((side.column(name) for name in more), _cost_usd(side)) for side in (sample, paired)
     )
+    if upkeep:
+        usd_per_s = sample.scenario.money.upkeep_usd_per_month / SECONDS_PER_MONTH
+        cost = cost + sample.column("gap_s") * usd_per_s
     return estimate(whole - cost, whole)
 
 

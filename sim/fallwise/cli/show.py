@@ -171,6 +171,7 @@ def _headline(summary: Json) -> Any:
             table.add_row(f"{status.replace('_', ' ')}", f"{count:,}")
     frontier = summary["frontier"]
     _saved(table, f"{frontier['name']} only", summary["saving"])
+    _saved(table, f"{frontier['name']} only", summary["saving_with_upkeep"], end=", with upkeep")
     if value(summary["wrong_answers_usd_mean"]):
         _counted(table, summary)
     confident = summary["risk"]["confident_wrong_share"]

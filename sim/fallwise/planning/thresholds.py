@@ -16,7 +16,7 @@ import numpy as np
 
 from fallwise.analysis.baselines import alone
 from fallwise.analysis.intervals import pooled_quantile
-from fallwise.analysis.money import rent_usd, wrong_answers_usd
+from fallwise.analysis.money import SECONDS_PER_MONTH, rent_usd, wrong_answers_usd
 from fallwise.analysis.predict import Prediction
 from fallwise.analysis.sample import Json, enough, held_ns, warmup
 from fallwise.analysis.settle import settle
@@ -92,6 +92,13 @@ class Thresholds:
         rent = [rent_usd(scenario, x)[r.cut :] for x, r in zip(outcomes, self.runs, strict=True)]
         return _column(outcomes, "cost_usd", self.runs), np.concatenate(rent)
 
+    def _upkeep(self) -> Floats:
+        """Return (n,) what upkeep came to since the request before each one."""
+        gaps = [np.diff(r.requests.arrival_ns, prepend=0)[r.cut :] for r in self.runs]
+        usd_per_s = self.scenario.money.upkeep_usd_per_month / SECONDS_PER_MONTH
+        found: Floats = np.concatenate(gaps) / 1e9 * usd_per_s
+        return found
+
     def _lost(self, outcomes: list[OutcomeTable]) -> Floats:
         """Return (n,) what each request's wrong answer costs; that none came costs nothing."""
         pairs = zip(outcomes, self.runs, strict=True)
@@ -102,8 +109,9 @@ class Thresholds:
         """Return what a threshold gives; None sends every answer of the tier on.
 
         Estimates as in a run's summary. Differences are paired with frontier-only: `saving` is the
-        share of its cost, `saving_at_stake` the same when wrong answers are paid for too (None
-        where they cost nothing), `quality_difference` in grades, `pays_from` the monthly volume as
+        share of its cost, `saving_with_upkeep` the same when upkeep is paid for too (None where
+        there is none), `saving_at_stake` when that and wrong answers are (None where those cost
+        nothing), `quality_difference` in grades, `pays_from` the monthly volume as
         `planning.breakeven` counts it (its interval is rougher where the threshold is not the
         scenario's own). `paths` have the bits of the tiers, shares of all requests, and plain
         quantiles.
@@ -131,6 +139,8 @@ class Thresholds:
                 for x, r in zip(outcomes, self.runs, strict=True)
             ]
         )
+        kept = self._upkeep()
+        with_upkeep = (cost[0], cost[1] + kept)
         lost, other_lost = self._lost(outcomes), self._lost(self.frontier)
         at_stake = any(segment.wrong_answer_usd for segment in scenario.traffic.segments)
         sojourn = [x.sojourn_s[r.cut :] for x, r in zip(outcomes, self.runs, strict=True)]
@@ -139,10 +149,12 @@ class Thresholds:
             "quality": groups.share(grade),
             "escalation_rate": groups.share(on),
             "saving": groups.saving(other, cost),
+            "saving_with_upkeep": groups.saving(other, with_upkeep) if kept.any() else None,
+            "upkeep_usd_mean": float(kept.mean()),
             "quality_difference": groups.mean(grade - other_grade),
             "wrong_answers_usd_mean": groups.mean(lost) if at_stake else None,
             "saving_at_stake": groups.saving(
-                (other[0] + other_lost, other[1]), (cost[0] + lost, cost[1])
+                (other[0] + other_lost, other[1]), (cost[0] + lost, with_upkeep[1])
             )
             if at_stake
             else None,

@@ -233,16 +233,19 @@ def _dense(points: Any) -> Any:
 
 def _title(summary: Summary) -> str:
     alone, saving = summary["baselines"]["frontier_only"], summary["saving"]
+    ours = "The cascade"
+    if summary["saving_with_upkeep"] is not None:
+        ours = "Upkeep left out, the cascade"
     name, share = alone["tier"], saving and saving["value"]
     if share is None:
         money = "Nothing has a price; the cascade"
     elif None in saving.values() or saving["low"] <= 0 <= saving["high"]:
         money = f"It is open whether the cascade costs less than {name} alone; it"
     elif share < -1:
-        money = f"The cascade costs {1 - share:.1f} times as much as {name} alone, and"
+        money = f"{ours} costs {1 - share:.1f} times as much as {name} alone, and"
     else:
         side = "less" if share > 0 else "more"
-        money = f"The cascade costs {percent(abs(share))} {side} than {name} alone, and"
+        money = f"{ours} costs {percent(abs(share))} {side} than {name} alone, and"
     points = 100 * (summary["quality"]["value"] - alone["quality"]["value"])
     if abs(points) < 0.05:
         return f"{money} is right as often"

@@ -180,7 +180,7 @@ def _cards(point: Point, rate_rps: float | None, scenario: Scenario, many: int) 
     rows: list[tuple[str, str, Any, Any]] = [
         ("cost_usd_mean", *_cost(point, many)),
         ("month", "a month at this traffic", month, dollars),
-        ("saving", "saved against frontier-only", point["saving"], share),
+        _saved(point),
         ("quality", "quality (no answer is wrong)", point["quality"], share),
         ("escalation_rate", "escalated", point["escalation_rate"], share),
         *_times(point),
@@ -188,7 +188,8 @@ def _cards(point: Point, rate_rps: float | None, scenario: Scenario, many: int) 
     if wrong is not None:
         title = f"wrong answers, {how_many(many)}"
         rows.insert(5, ("wrong", title, scaled(wrong, many), dollars))
-        title = "saved, wrong answers paid for"
+        also = " and upkeep" if point["saving_with_upkeep"] else ""
+        title = f"saved, wrong answers{also} paid for"
         rows.insert(3, ("saving_at_stake", title, point["saving_at_stake"], share))
     cards = [(key, title, number(x, form), between(x, form)) for key, title, x, form in rows]
     cards.insert(
@@ -213,12 +214,19 @@ def _times(point: Summary) -> list[tuple[str, str, Any, Any]]:
     ]
 
 
+def _saved(point: Summary) -> tuple[str, str, Any, Any]:
+    title, counted = "saved against frontier-only", point["saving_with_upkeep"]
+    if counted is None:
+        return "saving", title, point["saving"], share
+    return "saving", f"{title}, upkeep counted", counted, share
+
+
 def _cards_of(summary: Summary, many: int) -> list[Card]:
     """Return the figures of a summary alone."""
     rows: list[tuple[str, str, Any, Any]] = [
         ("cost_usd_mean", *_cost(summary, many)),
         ("month", "a month at this traffic", summary["cost_usd_per_month"], dollars),
-        ("saving", "saved against frontier-only", summary["saving"], share),
+        _saved(summary),
         ("quality", "quality (no answer is wrong)", summary["quality"], share),
         ("escalation_rate", "escalated", summary["escalation_rate"], share),
         *_times(summary),

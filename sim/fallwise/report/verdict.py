@@ -15,18 +15,19 @@ Json = dict[str, Any]
 def verdict(point: Json, frontier: str, rate_rps: float | None) -> str:
     """Return the sentence about one point, beside the frontier alone; rate_rps is its traffic.
 
-    Where wrong answers have a price, they are counted.
+    Where wrong answers have a price, they are counted, and so is upkeep.
     """
     against = f"{frontier} alone"
     quality = f"at {points(point['quality_difference'])} of quality"
-    at_stake, saving = point["saving_at_stake"], point["saving"]
+    at_stake, saving, upkeep = point["saving_at_stake"], *_saving(point)
     if at_stake is not None:
-        return f"With wrong answers paid for, it {_money(at_stake, against)}, {quality}."
+        paid = f"wrong answers{' and upkeep' if upkeep else ''}"
+        return f"With {paid} paid for, it {_money(at_stake, against)}, {quality}."
     if saving is None:
         return (
             f"No price is given. Quality: {points(point['quality_difference'])} against {against}."
         )
-    return f"{_pays(point['pays_from'], rate_rps)}{_money(saving, against)}, {quality}."
+    return f"{_pays(point['pays_from'], rate_rps)}{_money(saving, against)}{upkeep}, {quality}."
 
 
 def bills(point: Json, frontier: str, rate_rps: float | None, alone_usd: float, many: int) -> str:
@@ -37,16 +38,25 @@ def bills(point: Json, frontier: str, rate_rps: float | None, alone_usd: float, 
     wrong = point["wrong_answers_usd_mean"]
     if wrong is None:
         return ""
-    total = point["cost_usd_mean"]["value"] + wrong["value"]
+    saving, upkeep = _saving(point)
+    total = point["cost_usd_mean"]["value"] + wrong["value"] + point["upkeep_usd_mean"]
     subject = "A request comes" if many == 1 else f"{many:,} requests come"
     text = (
-        f"{subject} to {dollars(total * many)} instead of {dollars(alone_usd * many)}. "
+        f"{subject} to {dollars(total * many)}{upkeep} instead of {dollars(alone_usd * many)}. "
         "Wrong answers left out: "
     )
-    if point["saving"] is None:
+    if saving is None:
         return f"{text}nothing has a price."
     first = _pays(point["pays_from"], rate_rps)
-    return f"{text}{first[0].lower()}{first[1:]}{_money(point['saving'], f'{frontier} alone')}."
+    against = f"{frontier} alone"
+    return f"{text}{first[0].lower()}{first[1:]}{_money(saving, against)}{upkeep}."
+
+
+def _saving(point: Json) -> tuple[Json | None, str]:
+    """Return what is saved, upkeep counted where there is some, and the words that say so."""
+    if point["saving_with_upkeep"] is None:
+        return point["saving"], ""
+    return point["saving_with_upkeep"], " (upkeep counted)"
 
 
 def _money(saving: Json, against: str) -> str:
