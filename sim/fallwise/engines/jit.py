@@ -29,12 +29,12 @@ from numba.core.compiler import CompilerBase, DefaultPassBuilder
 from numba.core.compiler_machinery import register_pass
 from numba.core.typed_passes import NativeLowering
 
-__all__ = ["NO", "ONE", "ZERO", "kept", "part", "pasted", "stamp"]
+__all__ = ["ONE", "ZERO", "kept", "part", "pasted", "stamp"]
 
-# Literals as arguments would have a function compiled once for each of them.
+# Literals as arguments would have a function compiled once for each of them. A constant that is
+# True or False is taken for a literal as well: it is made where it is handed over.
 ZERO: Final = np.int64(0)
 ONE: Final = np.int64(1)
-NO: Final = np.bool_(False)
 
 
 class _Library(JITCodeLibrary):

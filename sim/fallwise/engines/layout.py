@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from fallwise.engines.jit import NO, pasted
+from fallwise.engines.jit import pasted
 from fallwise.engines.plan import CACHE, Plan
 from fallwise.engines.tiers import NONE_LEFT, NONE_LOCAL, prompts_of
 from fallwise.tables import (
@@ -94,14 +94,10 @@ class CallRows(NamedTuple):
     @classmethod
     def of(cls, requests: RequestTable) -> Self:
         """Return the columns, copied only where they lie otherwise."""
-
-        def optional(values: NDArray[Any] | None, dtype: Any) -> NDArray[Any]:
-            return np.empty(0, dtype) if values is None else _flat(values, dtype)
-
-        ns = optional(requests.call_ns, np.int64)
-        error_ns = ns if requests.error_ns is None else _flat(requests.error_ns, np.int64)
-        fails = optional(requests.call_fails, np.bool_)
-        return cls(ns, error_ns, optional(requests.pause_ns, np.int64), fails)
+        ns = _optional(requests.call_ns)
+        error_ns = ns if requests.error_ns is None else _optional(requests.error_ns)
+        fails = _optional(requests.call_fails, np.bool_)
+        return cls(ns, error_ns, _optional(requests.pause_ns), fails)
 
 
 class Rows(NamedTuple):
@@ -128,29 +124,25 @@ class Rows(NamedTuple):
         """Return the columns that an engine reads, copied only where they lie otherwise."""
         by_tokens = plan.calls is not None or (plan.fleet is not None and plan.fleet.is_batching)
 
-        def optional(values: NDArray[Any] | None) -> NDArray[Any]:
-            return np.empty(0, np.int64) if values is None else _flat(values, np.int64)
-
         return cls(
             arrival_ns=_flat(requests.arrival_ns, np.int64),
             key=_flat(requests.key, np.int64),
             local=_flat(requests.local, np.bool_),
             service_ns=_flat(requests.service_ns, np.int64),
-            verifier_ns=optional(requests.verifier_ns),
-            router_ns=optional(requests.router_ns),
-            patience_ns=optional(requests.patience_ns),
+            verifier_ns=_optional(requests.verifier_ns),
+            router_ns=_optional(requests.router_ns),
+            patience_ns=_optional(requests.patience_ns),
             start=_flat(decisions.start, np.int8),
             accept=_flat(decisions.accept, np.bool_),
             verify=_flat(decisions.verify, np.bool_),
-            prompt_tokens=_prompts(plan, requests) if by_tokens else np.empty(0, np.int64),
-            output_tokens=optional(requests.output_tokens if by_tokens else None),
+            prompt_tokens=_optional(_prompts(plan, requests) if by_tokens else None),
+            output_tokens=_optional(requests.output_tokens if by_tokens else None),
             calls=CallRows.of(requests),
         )
 
 
 def _prompts(plan: Plan, requests: RequestTable) -> Int64s:
-    columns = [plan.prompt_tokens(requests, k) for k in prompts_of(plan)]
-    return np.concatenate(columns)
+    return np.concatenate([plan.prompt_tokens(requests, k) for k in prompts_of(plan)])
 
 
 class Visits(NamedTuple):
@@ -231,6 +223,10 @@ class Visits(NamedTuple):
                 mine.reshape(-1, n)[:, :first] = columns.reshape(-1, first)
 
 
+def _optional(values: NDArray[Any] | None, dtype: Any = np.int64) -> NDArray[Any]:
+    return np.empty(0, dtype) if values is None else _flat(values, dtype)
+
+
 def _flat(values: NDArray[Any], dtype: Any) -> NDArray[Any]:
     # Neither another layout nor a read-only array may make numba compile everything once more.
     return np.require(values, dtype, ["F", "W"]).T.reshape(-1)
@@ -256,7 +252,7 @@ def following(ways_on, rows, i, k, failed):
 def route(tiers, ways_on, rows, out, now, i):
     """Return the first tier that is no cache and when it is entered, or (-1, now) and end it."""
     earliest = max(rows.start[i], 1 if tiers[0].role == CACHE else 0)
-    first = following(ways_on, rows, i, earliest, np.bool_(NO))
+    first = following(ways_on, rows, i, earliest, np.bool_(False))
     if first < 0:
         end(out, now, i, np.int64(REFUSED))
         return np.int64(NONE_LEFT), now

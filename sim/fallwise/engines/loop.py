@@ -20,7 +20,7 @@ import numpy as np
 from fallwise.engines import lru as caches
 from fallwise.engines.attempts import STAYS, start_waiting
 from fallwise.engines.heap import HEAD, HELD, LATE, is_before, pop, push
-from fallwise.engines.jit import NO, ZERO, kept, part, pasted
+from fallwise.engines.jit import ZERO, kept, part, pasted
 from fallwise.engines.layout import (
     BUSY,
     ENTERED,
@@ -180,7 +180,7 @@ def _arrive(rows, out, s, lru, now, i):
     if s.clock[0].rents:
         for k in range(len(tiers)):
             if tiers[k].steps or tiers[k].replicas:
-                rent(tiers[k], now, np.int64(0))
+                rent(tiers[k], now, ZERO)
                 out.times[RENTED, k * n + i] = tiers[k].rented_ns
                 tiers[k].rented_ns = 0
     if asks_cache(tiers, rows, i):
@@ -366,7 +366,7 @@ def _leave(rows, out, s, lru, now, i, k):
             caches.store(cache, table, slots, lru.away, key, request, first, now)
         return np.int64(NOTHING)
     status: Any = REJECTED + ZERO
-    failed: Any = np.bool_(NO)
+    failed: Any = np.bool_(False)
     gives_up: Any = failed
     for tier in range(last, first - 1, -1):  # The first one that failed says how it ends.
         visit = out.visit[tier * n + i]
@@ -377,7 +377,7 @@ def _leave(rows, out, s, lru, now, i, k):
             failed = True
             gives_up |= tiers[tier].give_up != 0
     tier = go_on(s.ways_on, rows, out, now, i, last, status, failed, gives_up)
-    return _entering(tiers, s.heap, now, i, tier, not NO)
+    return _entering(tiers, s.heap, now, i, tier, np.bool_(True))
 
 
 @pasted
