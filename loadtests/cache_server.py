@@ -19,8 +19,8 @@ import urllib.request
 from pathlib import Path
 from types import FrameType
 
-from fallwise.scenario import Scenario, Tier, read
-from fallwise.scenario.source import value_of
+from fallwise.cli.options import scenario_of
+from fallwise.scenario import Scenario, Tier
 
 __all__ = ["CacheServer", "binary"]
 
@@ -88,8 +88,8 @@ def main() -> None:
     parser.add_argument("--stub", required=True, help="its URL")
     parser.add_argument("--port", type=int, default=6380)
     options = parser.parse_args()
-    values = {key: value_of(text) for key, _, text in (s.partition("=") for s in options.settings)}
-    server = CacheServer(_cache_of(read(options.scenario, values)), options.port)
+    scenario = scenario_of(options.scenario, options.settings, None, None)
+    server = CacheServer(_cache_of(scenario), options.port)
 
     def leave(number: int, _: FrameType | None) -> None:
         sys.exit(128 + number)

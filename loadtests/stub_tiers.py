@@ -35,10 +35,10 @@ from typing import Any
 import numpy as np
 import uvicorn
 from fallwise.analysis.money import call_usd
+from fallwise.cli.options import scenario_of
 from fallwise.policies.guards import Limit
-from fallwise.scenario import Scenario, Tier, read
+from fallwise.scenario import Scenario, Tier
 from fallwise.scenario.calls import Outage
-from fallwise.scenario.source import value_of
 from fallwise.tables import RequestTable
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -314,8 +314,9 @@ def open_stub(arguments: list[str] | None = None) -> tuple[Stub, argparse.Namesp
         parser.add_argument(f"--{name}", action="append", default=[], metavar="TIER=N")
     options = parser.parse_args(arguments)
     requests = RequestTable.load(options.requests)
-    values = {key: value_of(text) for key, _, text in (s.partition("=") for s in options.settings)}
-    scenario = read(options.scenario, values) if options.scenario else None
+    scenario = None
+    if options.scenario is not None:
+        scenario = scenario_of(options.scenario, options.settings, None, None)
     names = options.tier.split(",") if options.tier else []
     if scenario is not None and not names:
         names = [tier.name for tier in scenario.tiers]
@@ -333,7 +334,7 @@ def open_stub(arguments: list[str] | None = None) -> tuple[Stub, argparse.Namesp
     if scenario is not None:
         stub.price(scenario)
         for tier in scenario.tiers if options.limits else ():
-            if tier.requests_per_minute or tier.tokens_per_minute:
+            if tier.is_limited:
                 stub.limits[tier.name] = Buckets(tier)
     return stub, options
 

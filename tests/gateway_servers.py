@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import pytest
 import uvicorn
 from fallwise.draw import draw
 from fallwise.gateway import application, with_upstream
@@ -22,16 +23,25 @@ from fallwise.tables import RequestTable
 ROOT = Path(__file__).parent.parent
 
 
-def _stub_module() -> Any:
-    spec = spec_from_file_location("stub_tiers", ROOT / "loadtests" / "stub_tiers.py")
+def loadtest(name: str) -> Any:
+    """Return a module of the load tests, which are no package."""
+    spec = spec_from_file_location(name, ROOT / "loadtests" / f"{name}.py")
     assert spec is not None and spec.loader is not None
     module = module_from_spec(spec)
-    sys.modules["stub_tiers"] = module
+    sys.modules[name] = module
     spec.loader.exec_module(module)
     return module
 
 
-stub_tiers = _stub_module()
+stub_tiers = loadtest("stub_tiers")
+
+
+def redis_server() -> str:
+    """Return the program of a Redis or Valkey server; skip the test where there is none."""
+    found: str | None = loadtest("cache_server").binary()
+    if found is None:
+        pytest.skip("no Redis server is installed")
+    return found
 
 
 def free_port() -> int:

