@@ -7,18 +7,16 @@ right or wrong will do (AUROC).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 import numpy as np
 
+from fallwise.analysis.intervals import wilson
 from fallwise.tables import Floats, Int64s
 
 __all__ = ["Reliability", "auroc", "brier", "ece", "reliability"]
 
 Bins = Literal["mass", "width"]
-
-Z: Final = 1.959963984540054
-"""The normal's 97.5 % point."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +44,6 @@ def reliability(
     Equal scores are never parted, so groups of equal mass are equal only as far as that allows.
     A group of equal width holds its lower edge, the last one both. known is the share of the
     answers that tell something new: below 1 where a table's rows were drawn more than once.
-    Source of the interval: Wilson (1927), Journal of the American Statistical Association 22.
     """
     score, correct = np.asarray(score, np.float64), np.asarray(correct, np.float64)
     if equal == "width":
@@ -59,15 +56,13 @@ def reliability(
     there = count > 0
     m = count[there]
     quality = np.bincount(group, correct, bins)[there] / m
-    new = m * known
-    spread = Z * np.sqrt(quality * (1 - quality) / new + (Z / (2 * new)) ** 2)
-    centre, scale = quality + Z**2 / (2 * new), 1 + Z**2 / new
+    low, high = wilson(quality, m * known)
     return Reliability(
         count=m,
         score_mean=np.bincount(group, score, bins)[there] / m,
         quality=quality,
-        low=np.maximum((centre - spread) / scale, 0.0),
-        high=np.minimum((centre + spread) / scale, 1.0),
+        low=low,
+        high=high,
     )
 
 

@@ -35,10 +35,13 @@ __all__ = [
     "paired_quantile",
     "pooled_quantile",
     "t_interval",
+    "wilson",
 ]
 
 LEVEL: Final = 0.95
 BATCHES: Final = 20
+Z: Final = 1.959963984540054
+"""The normal's 97.5 % point."""
 
 
 @dataclass(frozen=True)
@@ -142,6 +145,22 @@ def batch_share(
     if math.isnan(share.low):
         return share
     return Estimate(share.value, max(0.0, min(share.low, low)), min(1.0, max(share.high, high)))
+
+
+def wilson(share: ArrayLike, n: ArrayLike) -> tuple[Floats, Floats]:
+    """Return low and high (m,), the 95 % intervals of shares of n independent trials each.
+
+    Source: Wilson, Probable Inference, J. American Statistical Assoc. 22 (1927).
+
+    >>> [round(float(x), 3) for x in wilson(0.5, 100)], float(wilson(0.0, 10)[0])
+    ([0.404, 0.596], 0.0)
+    """
+    share, n = np.asarray(share, np.float64), np.asarray(n, np.float64)
+    spread = Z * np.sqrt(share * (1 - share) / n + (Z / (2 * n)) ** 2)
+    centre, scale = share + Z**2 / (2 * n), 1 + Z**2 / n
+    low = np.maximum((centre - spread) / scale, 0.0)
+    high = np.minimum((centre + spread) / scale, 1.0)
+    return np.minimum(low, share), np.maximum(high, share)
 
 
 def order_statistic(x: ArrayLike, q: float, level: float = LEVEL) -> Estimate:

@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from fallwise.analysis.over_time import faults
 from fallwise.analysis.sample import FEWEST_BEYOND
 from fallwise.analysis.tally import escalated
 from fallwise.scenario import Scenario
@@ -62,16 +63,13 @@ def from_inside(
     )
     for k, tier in enumerate(scenario.tiers):
 
-        def visits(o: OutcomeTable, k: int = k) -> Floats:
-            return _float(o.visit[:, k] != NOT_VISITED)
-
         def started(o: OutcomeTable, k: int = k) -> Floats:
             return _float(o.start_ns[:, k] >= 0)
 
         def accepted(o: OutcomeTable, k: int = k) -> Floats:
             return _float(o.visit[:, k] == ACCEPTED)
 
-        name = f"tiers.{tier.name}."
+        name, visits = f"tiers.{tier.name}.", _visits(k)
         yield Measure(f"{name}hit_share", _hits(k), _every, 0, 0, SHARE)
         yield Measure(f"{name}accept_share", accepted, visits, 0, 0, SHARE)
         yield Measure(f"{name}failed_share", _fails(k), visits, 0, 0, SHARE)
@@ -125,11 +123,8 @@ def _in_time(scenario: Scenario, predicted: OutcomeTable, time: float) -> Iterat
     """Yield what became of those who came before, during and after each outage and surge."""
     arrival_s = predicted.arrival_ns / 1e9
     edges = {0.0, *(edge for s in scenario.traffic.surges for edge in (s.from_s, s.to_s))}
-    for outage in (outage for tier in scenario.tiers for outage in tier.outages or ()):
-        begins = [outage.from_s]
-        if outage.every_s is not None:
-            begins = np.arange(outage.from_s, arrival_s[-1], outage.every_s).tolist()
-        edges |= {edge + lasts for edge in begins for lasts in (0.0, outage.to_s - outage.from_s)}
+    for fault in faults(scenario, float(arrival_s[-1])):
+        edges |= {fault["from_s"], fault["to_s"]}
     parts = sorted(edge for edge in edges if edge < arrival_s[-1])
     if len(parts) == 1:
         return
@@ -148,7 +143,7 @@ def _in_time(scenario: Scenario, predicted: OutcomeTable, time: float) -> Iterat
             if tier.calls:
 
                 def visits(o: OutcomeTable, k: int = k, here: Floats = here) -> Floats:
-                    return here * _float(o.visit[:, k] != NOT_VISITED)
+                    return here * _visits(k)(o)
 
                 yield Measure(f"{where}{tier.name} failed_share", _fails(k), visits, 0, 0, SHARE)
                 yield from _made(f"{where}{tier.name} ", k, visits, predicted, time)
@@ -216,6 +211,10 @@ def _times(where: str, on: Column, predicted: OutcomeTable, time: float) -> Iter
 
 def _hits(k: int) -> Column:
     return lambda o: _float(o.hit_tier == k)
+
+
+def _visits(k: int) -> Column:
+    return lambda o: _float(o.visit[:, k] != NOT_VISITED)
 
 
 def _fails(k: int) -> Column:

@@ -33,6 +33,7 @@ __all__ = [
     "unit_usd",
     "unit_usd_per_s",
     "units_mean",
+    "upkeep_usd_per_s",
     "visit_costs",
     "wrong_answers_usd",
 ]
@@ -91,6 +92,11 @@ def unit_usd(tier: Tier) -> float:
 def there(tier: Tier) -> float:
     """Return the part of the time that a replica or agent is there: less than 1 with hours."""
     return (tier.servers_mean or 1) / (tier.servers or 1)
+
+
+def upkeep_usd_per_s(scenario: Scenario) -> float:
+    """Return what upkeep costs a second, whatever comes."""
+    return scenario.money.upkeep_usd_per_month / SECONDS_PER_MONTH
 
 
 def call_usd(tier: Tier, requests: RequestTable, k: int) -> Floats:

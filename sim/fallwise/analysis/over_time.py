@@ -5,12 +5,12 @@ Before, during and after a fault, prediction and deployment should have the same
 
 from __future__ import annotations
 
-import math
 from itertools import pairwise
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
+from fallwise.analysis.intervals import wilson
 from fallwise.scenario import Scenario
 from fallwise.tables import Bools, Floats, OutcomeTable
 
@@ -18,8 +18,6 @@ __all__ = ["faults", "over_time"]
 
 MOST, FEWEST = 24, 25
 """So many windows at most, and so many requests in each, on average."""
-Z: Final = 1.959964
-"""Of a 95 % interval."""
 
 
 def over_time(
@@ -47,7 +45,8 @@ def over_time(
             "measured": _side(scenario, measured, here),
         }
         shares = sides["measured"]["hit_share"]
-        sides["measured"]["hit_share"] = [_wilson(share, int(here.sum())) for share in shares]
+        ends = wilson(shares, int(here.sum()))
+        sides["measured"]["hit_share"] = np.stack([shares, *ends], axis=1).tolist()
         window = {"from_s": float(begin), "to_s": float(end), "requests": int(here.sum())}
         found.append(window | sides)
     return found
@@ -82,16 +81,3 @@ def _side(scenario: Scenario, outcomes: OutcomeTable, here: Bools) -> dict[str, 
         "retried": retried,
         "sojourn_s_p50": float(np.median(outcomes.sojourn_s[here])),
     }
-
-
-def _wilson(share: float, n: int) -> list[float]:
-    """Return a share and its interval.
-
-    Source: Wilson, Probable Inference, J. Am. Stat. Assoc. 22 (1927) 209.
-
-    >>> [round(x, 3) for x in _wilson(0.5, 100)], _wilson(0.0, 10)[:2]
-    ([0.5, 0.404, 0.596], [0.0, 0.0])
-    """
-    middle = (share + Z * Z / (2 * n)) / (1 + Z * Z / n)
-    half = Z / (1 + Z * Z / n) * math.sqrt(share * (1 - share) / n + Z * Z / (4 * n * n))
-    return [share, max(0.0, min(share, middle - half)), min(1.0, max(share, middle + half))]

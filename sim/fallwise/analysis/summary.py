@@ -47,7 +47,7 @@ from fallwise.analysis.baselines import alone
 from fallwise.analysis.calibration import auroc, brier, ece
 from fallwise.analysis.findings import findings, warnings
 from fallwise.analysis.learning import arrivals_of, cache_over_time, changes
-from fallwise.analysis.money import SECONDS_PER_MONTH
+from fallwise.analysis.money import SECONDS_PER_MONTH, upkeep_usd_per_s
 from fallwise.analysis.predict import Prediction
 from fallwise.analysis.questions import by_question, widened
 from fallwise.analysis.risk import risk
@@ -309,8 +309,7 @@ def _saving(sample: Sample, paired: Sample, *more: str, upkeep: bool = False) ->
         sum((side.column(name) for name in more), _cost_usd(side)) for side in (sample, paired)
     )
     if upkeep:
-        usd_per_s = sample.scenario.money.upkeep_usd_per_month / SECONDS_PER_MONTH
-        cost = cost + sample.column("gap_s") * usd_per_s
+        cost = cost + sample.column("gap_s") * upkeep_usd_per_s(sample.scenario)
     return estimate(whole - cost, whole)
 
 

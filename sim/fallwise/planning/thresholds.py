@@ -16,7 +16,7 @@ import numpy as np
 
 from fallwise.analysis.baselines import alone
 from fallwise.analysis.intervals import pooled_quantile
-from fallwise.analysis.money import SECONDS_PER_MONTH, rent_usd, wrong_answers_usd
+from fallwise.analysis.money import rent_usd, upkeep_usd_per_s, wrong_answers_usd
 from fallwise.analysis.predict import Prediction
 from fallwise.analysis.sample import Json, enough, held_ns, warmup
 from fallwise.analysis.settle import settle
@@ -95,8 +95,7 @@ class Thresholds:
     def _upkeep(self) -> Floats:
         """Return (n,) what upkeep came to since the request before each one."""
         gaps = [np.diff(r.requests.arrival_ns, prepend=0)[r.cut :] for r in self.runs]
-        usd_per_s = self.scenario.money.upkeep_usd_per_month / SECONDS_PER_MONTH
-        found: Floats = np.concatenate(gaps) / 1e9 * usd_per_s
+        found: Floats = np.concatenate(gaps) / 1e9 * upkeep_usd_per_s(self.scenario)
         return found
 
     def _lost(self, outcomes: list[OutcomeTable]) -> Floats:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from fallwise.plots.style import GREY, Summary, frame, note
+from fallwise.plots.style import BLUE, GREY, Summary, frame, note
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -51,7 +51,7 @@ def _panel(ax: Axes, name: str, rows: list[dict[str, Any]]) -> None:
             continue
         if one["low"] is not None:
             ax.plot([one["low"] * scale, one["high"] * scale], [y, y], color="black", linewidth=1.5)
-        ax.plot(one["value"] * scale, y, "o", color="#1f5f99", markersize=6)
+        ax.plot(one["value"] * scale, y, "o", color=BLUE, markersize=6)
     ax.axvline(0, color=GREY, linewidth=1)
     ax.set_yticks(range(len(rows)), [row["a"] for row in rows], fontsize=8)
     ax.set_xlabel(label)

@@ -6,15 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fallwise.plots.style import Summary, frame, note
+from fallwise.plots.style import BLUE, Summary, frame, note
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 __all__ = ["cascades", "laws"]
-
-BLUE = "#1f5f99"
 
 
 def laws(summary: Summary) -> Figure:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from itertools import cycle
 from typing import TYPE_CHECKING, Any, Final
 
-from fallwise.plots.style import DASHES, GREY, Summary, frame, note
+from fallwise.plots.style import BLUE, DASHES, GREY, Summary, frame, note
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = ["headroom", "used"]
 
-COLOURS: Final = ("#1f5f99", "#d95f02", "#2a9d3a", "#7b3294", "#8c510a")
+COLOURS: Final = (BLUE, "#d95f02", "#2a9d3a", "#7b3294", "#8c510a")
 
 
 def headroom(summary: Summary) -> Figure:

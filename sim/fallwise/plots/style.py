@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
 
 __all__ = [
+    "BLUE",
     "GREY",
     "Colours",
     "Summary",
@@ -31,6 +32,8 @@ __all__ = [
 Summary = Mapping[str, Any]
 Colours = dict[str, tuple[float, float, float]]
 
+BLUE: Final = "#1f5f99"
+"""Of what the figure is about, where no tier is."""
 GREY: Final = "#767676"
 """Of what is no tier: what was not answered, baselines that mix, notes."""
 DASHES: Final[list[Any]] = ["-", "--", ":", "-.", (0, (6, 1, 1, 1, 1, 1)), (0, (8, 3))]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from fallwise.plots.style import GREY, Summary, frame, note
+from fallwise.plots.style import BLUE, GREY, Summary, frame, note
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,7 +26,7 @@ PANELS: Final = {
 }
 MOST: Final = 12
 """Keys that a panel has room for."""
-LOW, HIGH = "#9ecae1", "#1f5f99"
+LOW, HIGH = "#9ecae1", BLUE
 
 
 def tornado(summary: Summary) -> Figure:

@@ -15,7 +15,7 @@ from fallwise.report.pieces import (
     linear,
     logarithmic,
 )
-from fallwise.report.words import between, dollars, number, seconds, share, thresholded
+from fallwise.report.words import between, dollars, number, seconds, share, thresholded, within
 
 __all__ = ["fit"]
 
@@ -67,8 +67,7 @@ def _inside(row: Json) -> bool:
 
 
 def _right(tier: Json) -> str:
-    inside = between(_accuracy(tier), share)
-    return share(tier["accuracy"]) + (f" ({inside})" if inside else "")
+    return within(_accuracy(tier), share)
 
 
 def _accuracy(tier: Json) -> Json:
@@ -95,8 +94,7 @@ def _more(held: Json) -> list[str]:
     said = []
     for name in ("quality", "saving"):
         one = pick[name]
-        inside = between(one | {"value": one["replayed"]}, share)
-        so = share(one["replayed"]) + (f" ({inside})" if inside else "")
+        so = within(one | {"value": one["replayed"]}, share)
         said.append(f"{name} {share(one['predicted'])} predicted, {so} replayed")
     at = thresholded(pick["threshold"])
     return [f"At the threshold {at}, a point below the last model alone: {'; '.join(said)}."]
