@@ -130,7 +130,9 @@ def spoil(column: str, at: Any, value: Any) -> Any:
         (lambda t: t.drop(index=[3, 5]), "model.big.query_id 1: has no row for 2 of 40 queries"),
         (spoil("correct", 6, 1.5), "correct.model small.query_id 3: 1.5: must be from 0 to 1"),
         (spoil("correct", 6, None), "query_id 3: nan: must be from 0 to 1"),
-        (spoil("correct", 6, "yes"), "correct.*must be numbers"),
+        (spoil("correct", 6, "yes"), "correct.query_id 3: 'yes': is no number; all cells must be"),
+        (spoil("confidence", 7, "n/a?"), "confidence.query_id 3: 'n/a\\?': is no number"),
+        (spoil("seconds", 6, "1,5"), "seconds.query_id 3: '1,5': is no number"),
         (spoil("query_id", 6, None), "query_id.row 6: is empty"),
         (
             spoil("confidence", 6, None),
@@ -156,6 +158,43 @@ def test_bad_tables_are_refused(change: Any, words: str, tmp_path: Path) -> None
     write(change(frame()), tmp_path)
     with pytest.raises(FallwiseError, match=words):
         draw(world(tmp_path), 1, 2000)
+
+
+def test_words_in_a_column_that_nobody_asks_for_are_left_alone(tmp_path: Path) -> None:
+    path = write(frame().assign(note="fine", told=[["a"]] * 80), tmp_path, "t.parquet")
+    table = read_evaluations(path)
+    assert sorted(table.others) == ["note", "told"]
+    with pytest.raises(TableError, match="note.query_id 0: 'fine': is no number"):
+        table.column("note", "small")
+    with pytest.raises(TableError, match="told: is list<.*; must be numbers"):
+        table.column("told", "small")
+
+
+def test_what_lacks_in_a_column_is_told_apart_from_a_column_that_lacks(tmp_path: Path) -> None:
+    rows = frame()
+    rows.loc[rows["model"] == "big", "confidence"] = np.nan
+    table = read_evaluations(write(rows, tmp_path))
+    assert table.find("confidence", "big") is None and table.find("nothing", "big") is None
+    found = table.find("confidence", "small")
+    assert found is not None and len(found) == 40
+    rows.loc[4, "confidence"] = np.nan
+    table = read_evaluations(write(rows, tmp_path))
+    with pytest.raises(TableError, match="query_id 2: nan: is no number for 1 of 40 queries"):
+        table.find("confidence", "small")
+
+
+def test_tables_that_are_no_tables_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    for text, words in (
+        ("query_id,model,correct\nx,caf\xe9,1\n", "model: is not UTF-8; must be text"),
+        ("query_id,model,correct,correct\nx,m,1,0\n", "correct: 2 columns have this name"),
+    ):
+        path.write_bytes(text.encode("latin-1"))
+        with pytest.raises(TableError, match=words):
+            read_evaluations(path)
+    listed = frame().assign(answer_id=[["a"]] * 80)
+    with pytest.raises(TableError, match="answer_id: is list<.*: string>; must be text"):
+        read_evaluations(write(listed, tmp_path, "t.parquet"))
 
 
 def test_unknown_names_propose_the_nearest(tmp_path: Path) -> None:

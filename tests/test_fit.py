@@ -137,6 +137,25 @@ def test_half_of_the_questions_is_known_no_surer_than_it_is(tmp_path: Path) -> N
     assert np.mean(widths) == pytest.approx(3.92 * np.sqrt(2 * 0.16 / 2000), rel=0.35)
 
 
+def test_a_score_that_parts_all_answers_and_one_that_lacks_a_cell(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    right = rng.random(400) < 0.7
+    score = np.round(0.5 * right + 0.4 * rng.random(400), 3).astype(str)
+
+    def read_with(cell: str) -> Any:
+        with (tmp_path / "t.csv").open("w", newline="") as file:
+            out = csv.writer(file)
+            out.writerow(["query_id", "model", "correct", "confidence"])
+            out.writerows((q, "m", int(right[q]), [*score[:-1], cell][q]) for q in range(400))
+        return read_evaluations(tmp_path / "t.csv")
+
+    (one,) = fit(read_with("0.9" if right[-1] else "0.1"))
+    assert one.auroc is not None and 0.99 < one.auroc < 1
+    for cell, words in (("", "is no number for 1 of 400"), ("?", "399: '\\?': is no number")):
+        with pytest.raises(TableError, match=words):
+            fit(read_with(cell))
+
+
 def test_odd_models_are_refused_or_renamed(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     path.write_text("query_id,model,correct\n0,a,1\n1,a,1\n0,b,0\n1,b,1\n")

@@ -11,7 +11,15 @@ import numpy as np
 from fallwise.errors import Problem, TableError
 from fallwise.tables import Floats, Int64s
 
-__all__ = ["codes", "names_one_of", "numbers", "require"]
+__all__ = [
+    "codes",
+    "is_numeric",
+    "names_one_of",
+    "no_number",
+    "numbers",
+    "require",
+    "texts",
+]
 
 
 def require(rows: Any, name: str, file: str) -> None:
@@ -34,15 +42,60 @@ def names_one_of(name: str, known: Iterable[str]) -> str:
 def numbers(rows: Any, name: str, file: str) -> Floats:
     """Return a column as (rows,) float64, NaN where it is empty; TableError if it is no number."""
     import pyarrow as pa
-    import pyarrow.compute as pc
 
     kind = rows[name].type
-    if pa.types.is_boolean(kind) or pa.types.is_null(kind):
-        return np.array(rows[name].cast(pa.float64()).to_numpy())
-    if not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
-        example = pc.cast(rows[name], pa.string())[0].as_py() if len(rows) else None
-        raise TableError(Problem(f"is {kind}", "must be numbers", (name,), example, file))
+    if not is_numeric(kind):
+        raise TableError(no_number(rows, name, file))
     return np.array(rows[name].cast(pa.float64(), safe=False).to_numpy())
+
+
+def is_numeric(kind: Any) -> bool:
+    """Return True for the types of pyarrow that numbers come in; nulls are numbers that lack."""
+    from pyarrow import types
+
+    tests = (
+        types.is_integer,
+        types.is_floating,
+        types.is_decimal,
+        types.is_boolean,
+        types.is_null,
+    )
+    return any(test(kind) for test in tests)
+
+
+def no_number(rows: Any, name: str, file: str) -> Problem:
+    """Return what is wrong with a column that is not of numbers: its first cell that is none."""
+    import pyarrow as pa
+
+    column = rows[name]
+    text = pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
+    bad = (i for i, cell in enumerate(column) if cell.is_valid and not _parses(cell.as_py()))
+    row = next(bad, None) if text else None
+    if row is None:
+        return Problem(f"is {column.type}", "must be numbers: store it as such", (name,), file=file)
+    by = f"query_id {rows['query_id'][row]}" if "query_id" in rows.column_names else f"row {row}"
+    rule, remedy = "is no number", "all cells must be numbers, or empty: correct it"
+    return Problem(rule, remedy, (name, by), column[row].as_py(), file)
+
+
+def _parses(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def texts(rows: Any, name: str, file: str) -> Any:
+    """Return a column as a pyarrow one of strings; TableError where it cannot be one."""
+    import pyarrow as pa
+
+    try:
+        return rows[name].cast(pa.string())
+    except pa.ArrowException:
+        kind = rows[name].type
+        rule = "is not UTF-8" if pa.types.is_binary(kind) else f"is {kind}"
+        raise TableError(Problem(rule, "must be text or numbers", (name,), file=file)) from None
 
 
 def codes(rows: Any, name: str, file: str) -> tuple[Int64s, list[str]]:
@@ -50,9 +103,7 @@ def codes(rows: Any, name: str, file: str) -> tuple[Int64s, list[str]]:
 
     Whole numbers are sorted as numbers. TableError where a value is missing.
     """
-    import pyarrow as pa
-
-    column = rows[name].cast(pa.string())
+    column = texts(rows, name, file)
     if column.null_count:
         row = column.is_null().index(True).as_py()
         raise TableError(Problem("is empty", "fill it in", (name, f"row {row}"), file=file))

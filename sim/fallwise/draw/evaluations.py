@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from fallwise.draw.columns import codes, names_one_of, numbers, require
+from fallwise.draw.columns import (
+    codes,
+    is_numeric,
+    names_one_of,
+    no_number,
+    numbers,
+    require,
+    texts,
+)
 from fallwise.errors import Problem, TableError
 from fallwise.tables import Bools, Floats, Int32s, Int64s
 from fallwise.tables.files import read_rows
@@ -34,6 +42,7 @@ class EvaluationTable:
     dataset   (m,)    int64    position in datasets
     columns   (m, K)  float64  by name, every column of numbers; NaN where the table is empty
     answer    (m, K)  int32    None without answer_id; equal means the same answer, -1 none
+    others    by name, why each other column cannot be read as numbers
     """
 
     file: str
@@ -43,6 +52,7 @@ class EvaluationTable:
     dataset: Int64s
     columns: dict[str, Floats]
     answer: Int32s | None
+    others: dict[str, Problem] = field(default_factory=dict)
 
     def __len__(self) -> int:
         """Return m."""
@@ -55,6 +65,8 @@ class EvaluationTable:
 
     def column(self, name: str, model: str) -> Floats:
         """Return (m,) numbers of one model; TableError if the column is absent or has gaps."""
+        if name in self.others:
+            raise TableError(self.others[name])
         if name not in self.columns:
             rule = f"column is missing{names_one_of(name, self.columns)}"
             raise TableError(Problem(rule, "add or rename it", (name,), file=self.file))
@@ -67,6 +79,17 @@ class EvaluationTable:
             problem = Problem(rule, "fill it in or leave those queries out", where)
             raise TableError(replace(problem, value=float(values[first]), file=self.file))
         return values
+
+    def has(self, name: str, model: str) -> bool:
+        """Return True where a model has at least one number in a column; TableError if words."""
+        if name in self.others:
+            raise TableError(self.others[name])
+        j = self.models.index(model)
+        return name in self.columns and not np.isnan(self.columns[name][:, j]).all()
+
+    def find(self, name: str, model: str) -> Floats | None:
+        """Return (m,) numbers of one model, None where it has none; TableError if some lack."""
+        return self.column(name, model) if self.has(name, model) else None
 
     def take(self, rows: Any) -> EvaluationTable:
         """Return the table of these queries: positions or a mask."""
@@ -125,14 +148,16 @@ def read_evaluations(
         wide[cell] = values
         return np.asfortranarray(wide.reshape(len(found), len(models)))
 
-    columns = {
-        name: pivot(numbers(rows, name, file))
-        for name in rows.column_names
-        if name not in NOT_NUMBERS and (name == "correct" or _numeric(rows, name))
-    }
-    answer = pivot(_answers(rows)) if "answer_id" in rows.column_names else None
+    columns, others = {}, {}
+    for name in rows.column_names:
+        if name == "correct" or is_numeric(rows[name].type):
+            columns[name] = pivot(numbers(rows, name, file))
+        elif name not in NOT_NUMBERS:
+            others[name] = no_number(rows, name, file)
+    answer = pivot(_answers(rows, file)) if "answer_id" in rows.column_names else None
+    of_dataset = of_dataset.astype(np.int64)
     table = EvaluationTable(
-        file, models, tuple(groups), query_id, of_dataset.astype(np.int64), columns, answer
+        file, models, tuple(groups), query_id, of_dataset, columns, answer, others
     )
     for k, name in enumerate(models):
         _refuse_grades(table, name, table.columns["correct"][:, k])
@@ -187,17 +212,7 @@ def _refuse_grades(table: EvaluationTable, model: str, grades: Floats) -> None:
         raise TableError(Problem(rule, "grade it", where, float(grades[first]), table.file))
 
 
-def _numeric(rows: Any, name: str) -> bool:
-    import pyarrow as pa
-
-    kind = rows[name].type
-    tests = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean, pa.types.is_null)
-    return any(test(kind) for test in tests)
-
-
-def _answers(rows: Any) -> Int32s:
+def _answers(rows: Any, file: str) -> Int32s:
     """Return (rows,) codes of answer_id, equal where the answers are; -1 where there is none."""
-    import pyarrow as pa
-
-    coded = rows["answer_id"].cast(pa.string()).combine_chunks().dictionary_encode()
+    coded = texts(rows, "answer_id", file).combine_chunks().dictionary_encode()
     return np.array(coded.indices.fill_null(-1).to_numpy(zero_copy_only=False), np.int32)

@@ -52,9 +52,7 @@ class Replay:
 
     def has(self, name: str, model: str) -> bool:
         """Return True where the table has at least one number in a column of a model."""
-        j = self.table.models.index(model)
-        columns = self.table.columns
-        return name in columns and not np.isnan(columns[name][:, j]).all()
+        return self.table.has(name, model)
 
     def shared_column(self, name: str) -> Floats:
         """Return a column that says the same for every model of a query: (rows,) float64."""

@@ -26,6 +26,8 @@ __all__ = ["RIGHT", "FittedTier", "fit", "tetrachoric"]
 STEPS: Final = 200
 """Steps of the score's quantile function; an atom of less than half a step is lost."""
 HIGHEST: Final = 0.98
+SHARPEST: Final = 0.9999
+"""A score that parts a sample's right answers from its wrong ones is not known to part all."""
 RIGHT: Final = 0.5
 """Graded answers count as right from here on."""
 
@@ -72,14 +74,9 @@ def _tier(
 ) -> FittedTier:
     model, loading = table.models[k], float(loadings[k])
 
-    def numbers(name: str) -> Floats | None:
-        column = table.columns.get(name)
-        if column is None or not np.isfinite(column[:, k]).all():
-            return None
-        return column[:, k]
-
-    score, seconds = numbers(score_column), numbers("seconds")
-    usd, tokens = numbers("cost_usd"), numbers("output_tokens")
+    score, seconds, usd, tokens = (
+        table.find(name, model) for name in (score_column, "seconds", "cost_usd", "output_tokens")
+    )
     known: dict[str, Any] = {}
     if score is not None and np.ptp(score) > 0:
         if score.min() < 0 or score.max() > 1:
@@ -107,7 +104,7 @@ def _score(score: Floats, right: Bools, loadings: Floats, k: int) -> dict[str, A
     """
     quantiles = np.quantile(score, np.arange(STEPS + 1) / STEPS, method="inverted_cdf")
     steps = tuple(quantiles.tolist())
-    own = max(auroc(score, right[:, k]) or 0.5, 0.5)
+    own = _sharp(score, right[:, k])
     # No score of the model separates better than this: atoms hold it back.
     rho = _rho(float(right[:, k].mean()), own, steps)
     while rho is None:
@@ -118,12 +115,16 @@ def _score(score: Floats, right: Bools, loadings: Floats, k: int) -> dict[str, A
     seen = rho * loading
     if others:
         j = others[-1]
-        about = max(auroc(score, right[:, j]) or 0.5, 0.5)
-        seen = (_rho(float(right[:, j].mean()), about, steps) or 0.0) / float(loadings[j])
+        seen = (_rho(float(right[:, j].mean()), _sharp(score, right[:, j]), steps) or 0.0) / float(loadings[j])
     # Beyond these the score would have to vary more than it does.
     reach = sqrt((1 - loading**2) * (1 - rho**2)) * 0.999
     seen = min(max(seen, rho * loading - reach, 0.0), rho * loading + reach, HIGHEST)
     return {"auroc": own, "score_loading": seen, "score_quantiles": steps}
+
+
+def _sharp(score: Floats, right: Bools) -> float:
+    """Return the AUROC of scores, no less than chance and no more than a scenario may say."""
+    return min(max(auroc(score, right) or 0.5, 0.5), SHARPEST)
 
 
 def _rho(accuracy: float, wanted: float, steps: tuple[float, ...]) -> float | None:

@@ -44,10 +44,10 @@ def held(
     beside = []
     for k, tier in enumerate(tiers):
         if tier.score_quantiles is not None:
-            score = table.columns[score_column][:, k]
+            score = table.column(score_column, tier.model)
             beside.append(laid(tier.model, "score", score, requests.score[:, k], fitted_on))
         if tier.service is not None:
-            seconds = table.columns["seconds"][:, k]
+            seconds = table.column("seconds", tier.model)
             beside.append(
                 laid(tier.model, "seconds", seconds, requests.service_ns[:, k] / 1e9, fitted_on)
             )
@@ -57,7 +57,7 @@ def held(
         return found
     last = len(tiers) - 1
     right = (table.correct >= RIGHT).astype(np.float64)
-    score = table.columns[score_column][:, 0]
+    score = table.column(score_column, tiers[0].model)
     curves = [
         threshold_curve(s, (c[:, 0], c[:, last]), (0.0, 1.0))
         for s, c in ((score, right), (requests.score[:, 0], requests.correct.astype(np.float64)))

@@ -35,7 +35,7 @@ def replayed(
     threshold where the table has their scores. TableError: no prices, or not one for each model.
     """
     table = read_evaluations(path, models, dataset, split, leave_out)
-    if prices is None and "cost_usd" not in table.columns:
+    if prices is None and not all(table.has("cost_usd", model) for model in table.models):
         rule, remedy = "the table has no column cost_usd", "say what a call of each costs: --prices"
         raise TableError(Problem(rule, remedy, ("cost_usd",), file=str(path)))
     if prices is not None and (models is None or len(prices) != len(models)):
@@ -46,14 +46,15 @@ def replayed(
     tiers: list[dict[str, Any]] = []
     for i, (k, name) in enumerate(zip(order, names, strict=True)):
         tier: dict[str, Any] = {"name": name, "kind": "api", "model": table.models[k]}
-        timed = _known(table, "seconds", k)
+        timed = table.find("seconds", table.models[k]) is not None
         tier["service"] = {"kind": "table"} if timed else {"kind": "fixed", "value_s": 1.0}
         if prices is None:
             tier["usd_column"] = "cost_usd"
         else:
             tier["usd_per_request"] = float(prices[i])
-        if i < len(names) - 1 and _known(table, score_column, k):
-            tier["threshold"] = float(np.median(table.columns[score_column][:, k]))
+        score = table.find(score_column, table.models[k])
+        if i < len(names) - 1 and score is not None:
+            tier["threshold"] = float(np.median(score))
         tiers.append(tier)
     answers = {"source": "replay", "table": path.name, "score_column": score_column}
     answers |= {k: v for k, v in (("split", split), ("leave_out", leave_out)) if v is not None}
@@ -80,14 +81,9 @@ def _assumed(tiers: list[dict[str, Any]]) -> list[tuple[str, str]]:
     return found
 
 
-def _known(table: EvaluationTable, name: str, k: int) -> bool:
-    column = table.columns.get(name)
-    return column is not None and bool(np.isfinite(column[:, k]).all())
-
-
 def _order(table: EvaluationTable) -> list[int]:
     """Return the models, cheapest first, the best one last."""
-    cost = table.columns["cost_usd"].mean(axis=0)
+    cost = np.array([table.column("cost_usd", model).mean() for model in table.models])
     best = int(table.correct.mean(axis=0).argmax())
     return [k for k in np.argsort(cost, kind="stable").tolist() if k != best] + [best]
 

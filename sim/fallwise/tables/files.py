@@ -44,6 +44,10 @@ def read_rows(path: Path) -> Any:
         raise TableError(Problem(rule, "make it again", file=str(path))) from None
     if rows.num_rows == 0:
         raise TableError(Problem("has no rows", "give a table with rows", file=str(path)))
+    doubled = [name for name in rows.column_names if rows.column_names.count(name) > 1]
+    if doubled:
+        rule = f"{doubled.count(doubled[0])} columns have this name"
+        raise TableError(Problem(rule, "rename all but one", (doubled[0],), file=str(path)))
     return rows
 
 
