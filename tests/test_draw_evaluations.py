@@ -183,6 +183,18 @@ def test_what_lacks_in_a_column_is_told_apart_from_a_column_that_lacks(tmp_path:
         table.find("confidence", "small")
 
 
+def test_short_numbers_are_the_decimals_that_they_stand_for(tmp_path: Path) -> None:
+    """0.9 as float32 is 0.89999998: below a threshold of 0.9, it would be sent further up."""
+    rows = frame().assign(confidence=0.9)
+    for kind in (np.float32, np.float16):
+        short = rows.astype({"confidence": kind, "cost_usd": kind})
+        table = read_evaluations(write(short, tmp_path, "t.parquet"))
+        assert (table.columns["confidence"] == 0.9).all()
+        np.testing.assert_array_equal(
+            table.column("cost_usd", "small"), short["cost_usd"][::2].astype(str).astype(float)
+        )
+
+
 def test_tables_that_are_no_tables_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     for text, words in (
@@ -323,7 +335,8 @@ def test_frugalml_rows_stay_whole() -> None:
     table = draw(parse(data, EVALS), 1, 10**6)
     assert len(table) == 20_000 and table.call_usd is not None
     rows = pd.read_parquet(path).query("dataset == 'yelp'")
-    wide = rows.pivot(index="query_id", columns="model")
+    short = {c: rows[c].astype(str).astype(float) for c in ("confidence", "cost_usd")}
+    wide = rows.assign(**short).pivot(index="query_id", columns="model")
     ours = np.column_stack([table.correct, table.score, table.call_usd])
     theirs = np.column_stack([wide[c][models] for c in ("correct", "confidence", "cost_usd")])
     theirs = theirs.astype(ours.dtype)

@@ -13,6 +13,7 @@ from fallwise.tables import Floats, Int64s
 
 __all__ = [
     "codes",
+    "decimals",
     "is_numeric",
     "names_one_of",
     "no_number",
@@ -40,13 +41,29 @@ def names_one_of(name: str, known: Iterable[str]) -> str:
 
 
 def numbers(rows: Any, name: str, file: str) -> Floats:
-    """Return a column as (rows,) float64, NaN where it is empty; TableError if it is no number."""
+    """Return a column as (rows,) float64, NaN where it is empty; TableError if it is no number.
+
+    float32 is read as the shortest decimal that it stands for: 0.9 is no less than a threshold
+    of 0.9, however it was stored.
+    """
     import pyarrow as pa
 
     kind = rows[name].type
     if not is_numeric(kind):
         raise TableError(no_number(rows, name, file))
-    return np.array(rows[name].cast(pa.float64(), safe=False).to_numpy())
+    values = np.array(rows[name].cast(pa.float64(), safe=False).to_numpy())
+    short = kind in (pa.float32(), pa.float16())
+    return decimals(values.astype(kind.to_pandas_dtype())) if short else values
+
+
+def decimals(values: Any) -> Floats:
+    """Return (n,) float64: the shortest decimals that (n,) float32 or float16 stand for.
+
+    >>> decimals(np.array([0.9, np.nan], np.float32)).tolist()
+    [0.9, nan]
+    """
+    few, place = np.unique(values, return_inverse=True)
+    return few.astype(np.str_).astype(np.float64)[place]
 
 
 def is_numeric(kind: Any) -> bool:
