@@ -1,9 +1,10 @@
 """How kernels are compiled, kept on disk, and why the disk never serves an old one.
 
 numba knows a kept kernel by the time stamp and size of its own file. That misses every function
-and constant that it takes from another file, and a file put in place with an old time stamp. So a
-kernel's entry closes over the stamp below, and numba makes the value part of the key: it covers
-the text of all files that kernels are made of, which take from nowhere else.
+and constant that it takes from another file, and a file put in place with an old time stamp. The
+text of the files does not tell either: Python may have loaded what it compiled from an older one.
+So the key is of what numba compiles from: the kernel's function, and all that it reaches, as they
+are in this process when it is compiled (`told.py`); and what is compiled with.
 
 No kernel allocates. So numba's reference counts are switched off: a tuple of arrays passed from
 function to function would have them counted up and down atomically, at thirty times the cost.
@@ -16,20 +17,26 @@ it calls, although only the kernel is ever called from Python: two thirds of the
 
 from __future__ import annotations
 
-import hashlib
+import os
+import sys
 from collections.abc import Callable
-from functools import cache
-from pathlib import Path
+from contextlib import suppress
+from functools import cached_property
+from importlib.metadata import version
 from typing import Any, Final
 
+import numba
 import numpy as np
 from numba import njit
+from numba.core.caching import FunctionCache
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import CompilerBase, DefaultPassBuilder
 from numba.core.compiler_machinery import register_pass
 from numba.core.typed_passes import NativeLowering
 
-__all__ = ["ONE", "ZERO", "kept", "part", "pasted", "stamp"]
+from fallwise.engines.told import told
+
+__all__ = ["ONE", "ZERO", "kept", "part", "pasted"]
 
 # Literals as arguments would have a function compiled once for each of them. A constant that is
 # True or False is taken for a literal as well: it is made where it is handed over.
@@ -87,24 +94,27 @@ pasted: Any = _njit(**_INSIDE, forceinline=True)
 """Put a function into the kernels that call it: for those called in one place, or very small."""
 
 
-def kept(entry: Callable[[int], Callable[..., int]]) -> Callable[..., int]:
-    """Return the function that entry(stamp()) makes, compiled, and kept on disk.
+class _Kept(FunctionCache):
+    """numba's, with a key that tells all that a kernel is made of."""
+
+    @cached_property
+    def _made_of(self) -> str:
+        asked = sorted(item for item in os.environ.items() if item[0].startswith("NUMBA_"))
+        versions = sys.version, numba.__version__, version("llvmlite"), np.__version__
+        return told(self._py_func, _WAY, _INSIDE, _Library, _Lowering, _Compiler, asked, versions)
+
+    def _index_key(self, sig: Any, codegen: Any) -> Any:
+        names = [getattr(kind, "fields", ()) for kind in sig]
+        return *super()._index_key(sig, codegen), self._made_of, told(names)
+
+
+def kept(function: Callable[..., int]) -> Callable[..., int]:
+    """Return the function compiled, and kept on disk.
 
     Where no folder can be written to, it is compiled anew by every process.
     """
-    function = entry(stamp())
-    try:
-        compiled: Callable[..., int] = _njit(**_WAY, cache=True)(function)
-    except RuntimeError:  # numba: "no locator available"
-        compiled = _njit(**_WAY)(function)
-    return compiled
-
-
-@cache
-def stamp() -> int:
-    """Return 60 bits that say what stands in engines/*.py, policies/*.py and tables/*.py."""
-    package = Path(__file__).parents[1]
-    folders = ("engines", "policies", "tables")
-    files = [file for folder in folders for file in sorted((package / folder).glob("*.py"))]
-    text = b"\0".join(part for file in files for part in (file.name.encode(), file.read_bytes()))
-    return int(hashlib.sha256(text).hexdigest()[:15], 16)
+    compiled: Any = _njit(**_WAY)(function)
+    with suppress(RuntimeError):  # numba: "no locator available"
+        compiled._cache = _Kept(function)
+    kernel: Callable[..., int] = compiled
+    return kernel

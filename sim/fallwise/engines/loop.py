@@ -72,22 +72,13 @@ EVENTS_AT_ONCE: Final = 128
 NOTHING: Final = -1
 
 
-def _entry(source):
-    def run(rows, out, s, lru, final):
-        """Handle events and return THROUGH, FULL or TOO_LATE.
+@kept
+def run(rows, out, s, lru, final):
+    """Handle events and return THROUGH, FULL or TOO_LATE.
 
-        Unless it is the final call, more requests may come, none before the last arrival: only
-        what is sure to come before them is handled.
-        """
-        if source < 0:  # Never; see jit.py.
-            return -1
-        return _run(rows, out, s, lru, final)
-
-    return run
-
-
-@pasted
-def _run(rows, out, s, lru, final):
+    Unless it is the final call, more requests may come, none before the last arrival: only
+    what is sure to come before them is handled.
+    """
     n, heap, clock, cache = len(rows.arrival_ns), s.heap, s.clock[0], lru.state[0]
     clock.rows = n
     hand = np.int64(NOTHING)  # An event of this instant that is not among the others.
@@ -392,6 +383,3 @@ def _entering(tiers, heap, at_ns, i, k, at_once):
         else:
             push(heap, at_ns, ENTER << 56 | i << 8 | k)
     return hand
-
-
-run = kept(_entry)

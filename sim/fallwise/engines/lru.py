@@ -65,7 +65,7 @@ def fresh(
         slots["key"][:held], slots["stored_ns"][:held] = warm, 0
         slots["before"][: held - 1] = np.arange(1, held)
         slots["after"][1:held] = np.arange(held - 1)
-        fill_table(held, lru.table, slots)
+        _fill_table(held, lru.table, slots)
     return lru
 
 
@@ -74,7 +74,7 @@ def grown(lru: Lru) -> Lru:
     slots = np.concatenate([lru.slots, _unused(len(lru.slots))])
     bigger = Lru(lru.state, np.full(_table_size(len(slots)), -1, np.int64), slots, lru.away)
     bigger.state["crowded"] = 0
-    fill_table(int(bigger.state["held"][0]), bigger.table, slots)
+    _fill_table(int(bigger.state["held"][0]), bigger.table, slots)
     return bigger
 
 
@@ -88,16 +88,12 @@ def _table_size(slots: int) -> int:
     return 1 << (2 * slots).bit_length()
 
 
-def _fill_entry(source):
-    def fill_table(held, table, slots):
-        """Enter the first slots, none of them given back, into an empty table."""
-        if source < 0:  # Never; see jit.py.
-            return -1
-        for slot in range(held):
-            table[_place(table, slots, slots[slot].key)] = slot
-        return 0
-
-    return fill_table
+@kept
+def _fill_table(held, table, slots):
+    """Enter the first slots, none of them given back, into an empty table."""
+    for slot in range(held):
+        table[_place(table, slots, slots[slot].key)] = slot
+    return 0
 
 
 @part
@@ -225,6 +221,3 @@ def _to_front(cache, slots, slot):
         slots[front].before = slot
     else:
         cache.back = slot
-
-
-fill_table = kept(_fill_entry)

@@ -68,22 +68,18 @@ def is_exact(plan: Plan) -> bool:
     )
 
 
-def _admit_entry(source):
-    def admit(tiers, ways_on, rows, out, first_row):
-        """Write all cells of the rows from first_row on, and make their first visits DUE."""
-        if source < 0:  # Never; see jit.py.
-            return -1
-        n = len(rows.arrival_ns)
-        for i in range(first_row, n):
-            out.marks[STATUS, i] = OPEN
-            k, enter_ns = np.int64(0), rows.arrival_ns[i]
-            if not asks_cache(tiers, rows, i):
-                k, enter_ns = route(tiers, ways_on, rows, out, enter_ns, i)
-            begin_visits(tiers, out, i, n, k)
-            _make_due(out, n, i, k, enter_ns)
-        return 0
-
-    return admit
+@kept
+def admit(tiers, ways_on, rows, out, first_row):
+    """Write all cells of the rows from first_row on, and make their first visits DUE."""
+    n = len(rows.arrival_ns)
+    for i in range(first_row, n):
+        out.marks[STATUS, i] = OPEN
+        k, enter_ns = np.int64(0), rows.arrival_ns[i]
+        if not asks_cache(tiers, rows, i):
+            k, enter_ns = route(tiers, ways_on, rows, out, enter_ns, i)
+        begin_visits(tiers, out, i, n, k)
+        _make_due(out, n, i, k, enter_ns)
+    return 0
 
 
 @pasted
@@ -93,47 +89,39 @@ def _make_due(out, n, i, k, enter_ns):
         out.visit[k * n + i], out.times[ENTERED, k * n + i] = DUE, enter_ns
 
 
-def _due_entry(source):
-    def due(out, n, k, until, order):
-        """Write the rows that enter tier k until then into order; return how many they are.
+@kept
+def due(out, n, k, until, order):
+    """Write the rows that enter tier k until then into order; return how many they are.
 
-        Below 0 where their times are too far from ascending to be put so here: -1 - how many; the
-        rows of one time are in order even then.
-        """
-        if source < 0:  # Never; see jit.py.
-            return -1
-        count, last, moves = 0, np.int64(0), MOVES * n
-        for i in range(n):
-            enter = out.times[ENTERED, k * n + i]
-            enters = (out.visit[k * n + i] == DUE) & (enter <= until)
-            at = count
-            if enters & (enter < last):
-                while at > 0 and moves > 0 and out.times[ENTERED, k * n + order[at - 1]] > enter:
-                    order[at] = order[at - 1]
-                    at, moves = at - 1, moves - 1
-            order[at] = i
-            count += enters
-            last = max(last, enter if enters else last)
-        return count if moves > 0 else -1 - count
-
-    return due
+    Below 0 where their times are too far from ascending to be put so here: -1 - how many; the
+    rows of one time are in order even then.
+    """
+    count, last, moves = 0, np.int64(0), MOVES * n
+    for i in range(n):
+        enter = out.times[ENTERED, k * n + i]
+        enters = (out.visit[k * n + i] == DUE) & (enter <= until)
+        at = count
+        if enters & (enter < last):
+            while at > 0 and moves > 0 and out.times[ENTERED, k * n + order[at - 1]] > enter:
+                order[at] = order[at - 1]
+                at, moves = at - 1, moves - 1
+        order[at] = i
+        count += enters
+        last = max(last, enter if enters else last)
+    return count if moves > 0 else -1 - count
 
 
-def _serve_entry(source):
-    def serve(tiers, ways_on, rows, out, order, begin, k, free_ns, held):
-        """Let rows order[begin:] visit tier k; return how many of order were done, or TOO_LATE.
+@kept
+def serve(tiers, ways_on, rows, out, order, begin, k, free_ns, held):
+    """Let rows order[begin:] visit tier k; return how many of order were done, or TOO_LATE.
 
-        free_ns has the times when servers are free next: of up to FEW all, ascending. Of more it is
-        a heap of those in use, held[k] how many they are; when it is full before all servers are in
-        use, `serve` returns early: double it.
-        """
-        if source < 0:  # Never; see jit.py.
-            return -1
-        if tiers[k].role == CACHE:
-            return _miss(tiers, ways_on, rows, out, order)
-        return _serve(tiers[k], ways_on, rows, out, order, begin, k, free_ns, held)
-
-    return serve
+    free_ns has the times when servers are free next: of up to FEW all, ascending. Of more it is
+    a heap of those in use, held[k] how many they are; when it is full before all servers are in
+    use, `serve` returns early: double it.
+    """
+    if tiers[k].role == CACHE:
+        return _miss(tiers, ways_on, rows, out, order)
+    return _serve(tiers[k], ways_on, rows, out, order, begin, k, free_ns, held)
 
 
 @pasted
@@ -238,8 +226,3 @@ def _occupy(free_ns, in_use, enter, servers, free):
         at = least
     free_ns[at] = free
     return in_use
-
-
-admit = kept(_admit_entry)
-due = kept(_due_entry)
-serve = kept(_serve_entry)
