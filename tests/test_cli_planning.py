@@ -105,6 +105,14 @@ def test_compare_of_two_scenarios_takes_the_first_as_the_base(folder: Path) -> N
     assert (found["differences"][0]["a"], found["differences"][0]["b"]) == ("other", "asked")
 
 
+def test_each_difference_says_what_the_same_requests_save() -> None:
+    row = json.loads(asked("compare", "s.yaml", "--json").stdout)["differences"][0]
+    times = row["cost_usd_mean"]["variance_reduction"]
+    said = asked("compare", "s.yaml").stdout.partition(f"{row['a']} against ")[2]
+    line = next(line for line in said.splitlines() if line.startswith("  cost of a request"))
+    assert line.split()[-2:] == ["x", f"{times:.3g}"]
+
+
 def test_a_router_that_is_only_supposed_is_called_an_assumption() -> None:
     found = json.loads(asked("compare", "s.yaml", "--json").stdout)
     assert "router.auroc" in [item["key"] for item in found["assumptions"]]

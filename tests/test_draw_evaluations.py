@@ -164,9 +164,9 @@ def test_words_in_a_column_that_nobody_asks_for_are_left_alone(tmp_path: Path) -
     path = write(frame().assign(note="fine", told=[["a"]] * 80), tmp_path, "t.parquet")
     table = read_evaluations(path)
     assert sorted(table.others) == ["note", "told"]
-    with pytest.raises(TableError, match="note.query_id 0: 'fine': is no number"):
+    with pytest.raises(TableError, match=r"note.query_id 0: 'fine': is no number"):
         table.column("note", "small")
-    with pytest.raises(TableError, match="told: is list<.*; must be numbers"):
+    with pytest.raises(TableError, match=r"told: is list<.*; must be numbers"):
         table.column("told", "small")
 
 
@@ -205,7 +205,7 @@ def test_tables_that_are_no_tables_are_refused(tmp_path: Path) -> None:
         with pytest.raises(TableError, match=words):
             read_evaluations(path)
     listed = frame().assign(answer_id=[["a"]] * 80)
-    with pytest.raises(TableError, match="answer_id: is list<.*: string>; must be text"):
+    with pytest.raises(TableError, match=r"answer_id: is list<.*: string>; must be text"):
         read_evaluations(write(listed, tmp_path, "t.parquet"))
 
 

@@ -16,6 +16,7 @@ PARTS = {"queue": "queue", "unused": "not used", "service": "shipped"} | {
     **{part: part for part in ("verifier", "router", "cache")},
 }
 MOST_PATHS = 4
+SAVED = "(x 3: two runs of other requests each need 3 times as many to be as sure)"
 
 
 def show_compared(console: Any, summary: Json) -> None:
@@ -42,6 +43,7 @@ def show_compared(console: Any, summary: Json) -> None:
         console.print(f"{row['a']} against {row['b']}, the same requests:", markup=False)
         for line in _differences(row):
             console.print(line, markup=False)
+    console.print(SAVED)
     console.print()
 
 
@@ -100,7 +102,7 @@ def _worst(one: Json) -> str:
 
 
 def _differences(row: Json) -> list[str]:
-    """Return a line for each measure: the difference, and its interval."""
+    """Return a line for each measure: the difference, its interval, the variance reduction."""
     lines = []
     for name, measure, form in (
         ("cost of a request", "cost_usd_mean", usd),
@@ -115,10 +117,11 @@ def _differences(row: Json) -> list[str]:
         if d is None or (name.startswith("and") and d == row["cost_usd_mean"]):
             continue
         ends = [_signed(d[end], form) for end in ("low", "high") if d[end] is not None]
-        lines.append(
-            f"  {name:<22}{_signed(d['value'], form):>12}"
-            + (f"  ({ends[0]} to {ends[1]})" if len(ends) == 2 else "")
-        )
+        within = f"({ends[0]} to {ends[1]})" if len(ends) == 2 else ""
+        times = d.get("variance_reduction")
+        saved = f"x {times:.3g}" if times is not None and within else ""
+        line = f"  {name:<22}{_signed(d['value'], form):>12}  {within:<30}{saved}"
+        lines.append(line.rstrip())
     return lines
 
 
