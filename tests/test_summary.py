@@ -10,6 +10,7 @@ import pytest
 from analysis_cascades import by_hand, run, scenario, tier
 from fallwise.analysis.intervals import mser5
 from fallwise.analysis.predict import Prediction, predict
+from fallwise.analysis.sample import collect, warmup
 from fallwise.analysis.summary import summarise
 from fallwise.scenario import parse
 from fallwise.tables import STATUSES
@@ -205,6 +206,29 @@ def test_a_replication_is_the_run_of_the_next_seed() -> None:
     single = scenario([tier("one")], run={"requests": 50})
     again = predict(single, seed=6, engine="reference")
     assert runs[2].outcomes.equals(again.outcomes)
+
+
+@pytest.mark.parametrize(("runs", "batches"), [(1, 20), (2, 20), (3, 21), (10, 10)])
+def test_few_runs_are_parted_and_many_are_a_batch_each(runs: int, batches: int) -> None:
+    case = scenario([tier("one")], run={"requests": 50, "replications": runs})
+    prediction = predict(case, seed=4, engine="reference")
+    sample = collect(prediction, warmup(prediction))
+    assert len(sample.batches) == batches
+    assert sample.column("n").sum() == 50 * runs
+
+
+def test_two_runs_know_a_mean_about_as_well_as_one_of_their_length() -> None:
+    """As one batch each, two means would tell nothing: Student's t is 12.7 for them."""
+    run = {"requests": 20_000, "replications": 2, "warmup": 500}
+    traffic = {"arrivals": poisson(0.7)}
+    half = []
+    for count in (1, 2):
+        run |= {"requests": 40_000 // count, "replications": count}
+        case = scenario([tier("one", replicas=1, **POOL)], traffic=traffic, run=run)
+        (one,) = summarise(predict(case, seed=5))["tiers"]
+        half.append(one["wait_s_mean"]["high"] - one["wait_s_mean"]["value"])
+    # 2.09 standard errors from 20 batches each: within 2.5 of one another in 999 of 1,000.
+    assert 1 / 2.5 < half[1] / half[0] < 2.5
 
 
 def test_the_given_warmup_is_cut() -> None:

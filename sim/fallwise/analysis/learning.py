@@ -69,7 +69,7 @@ def cache_over_time(prediction: Prediction) -> list[Json]:
 def curve(runs: Sequence[Learned]) -> list[Json]:
     """Return how often the cache hits, and what a request costs, part after part of the runs.
 
-    The cost is without rented capacity. Intervals are of batches of one run, or of several runs.
+    The cost is without rented capacity. Intervals are of batches of all runs.
     Empty without runs, and where they are too short.
     """
     if not runs or runs[0].edges[-1] < 2 * FEWEST:
@@ -77,7 +77,7 @@ def curve(runs: Sequence[Learned]) -> list[Json]:
     found = []
     for j, (first, last) in enumerate(pairwise(runs[0].edges)):
         parts = np.stack([run.sums[:, j * BATCHES : (j + 1) * BATCHES] for run in runs])
-        n, hits, nano_usd = parts[0] if len(runs) == 1 else parts.sum(axis=2).T
+        n, hits, nano_usd = parts.swapaxes(0, 1).reshape(parts.shape[1], -1)
         shares = {"hit_share": estimate(hits, n), "cost_usd_mean": estimate(nano_usd * 1e-9, n)}
         found.append({"requests_from": first, "requests_to": last, **shares})
     return found

@@ -1,7 +1,7 @@
 """What a summary is made of: sums of consecutive batches, and quantiles of times.
 
-With one run the batches are its parts; with several, each run is one batch. Intervals come from how
-much the batches differ.
+Batches are parts of the runs or, where there are many runs, each run is one. Intervals come from
+how much the batches differ.
 """
 
 from __future__ import annotations
@@ -46,6 +46,10 @@ Json = dict[str, float | None]
 FEWEST_BEYOND: Final = 10
 """So many values must lie beyond a tail quantile before it is printed."""
 
+
+MANY_RUNS: Final = 10
+"""From so many on each run is one batch: what changes by the hour is then the same in all. Fewer
+means would tell too little of their own spread, so fewer runs are parted as one run is."""
 
 QUANTILES: Final = {"p50": 0.5, "p95": 0.95, "p99": 0.99, "p999": 0.999}
 
@@ -129,10 +133,11 @@ def collect(prediction: Prediction, cuts: Sequence[int]) -> Sample:
     measured = [rows(run.outcomes, *cut) for run, *cut in ends]
     times = _Measured(measured, [run.requests.segment[cut:] for run, cut, _ in ends])
     batches: list[Tally] = []
+    each = 1 if len(runs) >= MANY_RUNS else -(-BATCHES // len(runs))
     with ThreadPoolExecutor(1) as beside:  # Neither sorting nor summing holds the interpreter.
         sorted_too = beside.submit(times.prepare, len(prediction.scenario.traffic.segments))
         for run, cut, n in ends:
-            parts = 1 if len(runs) > 1 else min(BATCHES, n - cut)
+            parts = min(each, n - cut)
             batches += _batches(run, [cut + (n - cut) * b // parts for b in range(parts + 1)])
         sorted_too.result()
     return Sample(
