@@ -34,8 +34,10 @@ __all__ = [
 ]
 
 MOST_REQUESTS = 80
-MOST_TIERS = 6
-MOST_CALLS = 48
+MOST_TIERS = 16
+MOST_ATTEMPTS = 8
+MOST_CALLS = MOST_TIERS * MOST_ATTEMPTS * 2
+"""As many as a scenario may have; most worlds have fewer."""
 
 
 class World(NamedTuple):
@@ -259,8 +261,9 @@ def _fleet(draw: st.DrawFn, plan: Plan, unit: int) -> Fleet | None:
 
 @st.composite
 def plans(draw: st.DrawFn, ticks_per_unit: int = 1) -> Plan:
-    """Draw a plan of 1 to 6 tiers whose times are about one unit of so many nanoseconds."""
-    tiers = draw(st.integers(1, MOST_TIERS))
+    """Draw a plan of 1 to 16 tiers whose times are about one unit of so many nanoseconds."""
+    few = st.integers(1, 6)
+    tiers = draw(few | few | few | st.integers(7, MOST_TIERS))
     role, paired = _roles(draw, tiers)
 
     def column(values: st.SearchStrategy[int]) -> Int64s:
@@ -323,7 +326,7 @@ def _away(draw: st.DrawFn, unit: int) -> Int64s:
 def _calls(draw: st.DrawFn, place: Bools, unit: int) -> Calls:
     tiers = len(place)
     times = st.sampled_from([1, 2, 4]).map(unit.__mul__)
-    perhaps = st.one_of(st.just(UNLIMITED), times)
+    perhaps, few = st.one_of(st.just(UNLIMITED), times), st.integers(1, 4)
     minute = st.sampled_from([2, 5, 20]).map(lambda each: max(1, 60_000_000_000 // unit // each))
 
     def column(values: st.SearchStrategy[int]) -> list[int]:
@@ -344,7 +347,7 @@ def _calls(draw: st.DrawFn, place: Bools, unit: int) -> Calls:
     return called(
         tiers,
         several=several,
-        attempts=column(st.integers(1, 4)),
+        attempts=column(few | few | few | st.integers(5, MOST_ATTEMPTS)),
         attempt_timeout_ns=column(perhaps),
         hedge_ns=column(st.one_of(st.just(UNLIMITED), st.integers(0, 2).map(unit.__mul__))),
         retry_on=column(st.integers(0, 1023)),
@@ -425,7 +428,7 @@ def _decisions(draw: st.DrawFn, plan: Plan, rng: np.random.Generator, n: int) ->
 
 @st.composite
 def worlds(draw: st.DrawFn) -> World:
-    """Draw a plan of up to 6 tiers with up to 80 requests, and what is decided about them."""
+    """Draw a plan of up to 16 tiers with up to 80 requests, and what is decided about them."""
     unit = draw(st.sampled_from([1, 3, 1_000_000_000]))
     plan = draw(plans(unit))
     n = draw(st.integers(0, MOST_REQUESTS))
