@@ -17,6 +17,7 @@ from fallwise.errors import TableError
 from fallwise.planning.fit import fit, tetrachoric
 from fallwise.planning.fitted import scenario_text
 from fallwise.planning.held import held
+from fallwise.planning.laid import laid
 from fallwise.scenario import parse, read
 from typer.testing import CliRunner
 
@@ -154,6 +155,22 @@ def test_a_score_that_parts_all_answers_and_one_that_lacks_a_cell(tmp_path: Path
     for cell, words in (("", "is no number for 1 of 400"), ("?", "399: '\\?': is no number")):
         with pytest.raises(TableError, match=words):
             fit(read_with(cell))
+
+
+def test_quantiles_of_a_law_stand_beside_the_exact_intervals_of_the_data() -> None:
+    from scipy.stats import binom
+
+    measured = np.random.default_rng(3).permutation(np.arange(1.0, 1001.0))
+    found = laid("m", "seconds", measured, 2 * measured)["quantiles"]
+    assert [row["q"] for row in found] == [0.5, 0.95, 0.99]
+    for row in found:
+        q, known = row["q"], row["measured"]
+        assert row["fitted"] == pytest.approx(2 * known["value"])
+        # The k-th of 1,000 is k. Conover (1999): between these two in at least 95 % of all samples.
+        low, high = binom.ppf([0.025, 0.975], 1000, q)
+        assert (known["low"], known["high"]) == pytest.approx((low, high + 1), abs=1.01)
+        inside = binom.cdf(known["high"] - 1, 1000, q) - binom.cdf(known["low"] - 1, 1000, q)
+        assert 0.95 <= inside < 0.98
 
 
 def test_odd_models_are_refused_or_renamed(tmp_path: Path) -> None:

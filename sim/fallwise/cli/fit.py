@@ -201,6 +201,20 @@ def _from_log(
     return {file: log_text(name, path.name, found, trace.name), trace: trace_text(found)}, summary
 
 
+def _show_times(console: Any, held: dict[str, Any]) -> None:
+    """Print the seconds' quantiles: a law may be close to all values and off in its tail."""
+    from fallwise.cli.show import seconds, within
+
+    times = [one for one in held["laid"] if one["of"] == "seconds"]
+    if times:
+        console.print(f"\n{'seconds of':<27}{'law':>10}  measured, 95 % interval")
+    for one in times:
+        for row in one["quantiles"]:
+            name = f"{one['model'][:20]}, p{100 * row['q']:.0f}"
+            said = within(row["measured"], seconds)
+            console.print(f"{name:<27}{seconds(row['fitted']):>10}  {said}", markup=False)
+
+
 def _show_log(console: Any, summary: dict[str, Any]) -> None:
     from fallwise.cli.show import percent, usd
 
@@ -228,6 +242,7 @@ def _show_log(console: Any, summary: dict[str, Any]) -> None:
         if price is not None:
             words = f"{usd(price[0])} and {usd(price[1])} per million prompt and output tokens"
         console.print(f"  {words}")
+    _show_times(console, summary["held"])
     console.print(
         "\nLogged seconds have the provider's own queueing in them: as service times of a tier "
         "with few servers they count the wait twice. Failed calls are counted, not fitted.\n"
@@ -247,6 +262,7 @@ def _show(console: Any, summary: dict[str, Any]) -> None:
         times = "–" if tier["service"] is None else f"{tier['service']['ks']:.3f}"
         row = f"{tier['model'][:33]:<34}{percent(tier['accuracy']):>9}{tier['loading']:>9.2f}"
         console.print(row + f"{area:>8}{gap:>7}{times:>9}", markup=False)
+    _show_times(console, held)
     console.print(
         f"\nTested: fitted to {held['fitted_on']:,} of them, compared with the"
         f" {held['compared_with']:,} others."

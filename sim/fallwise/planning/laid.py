@@ -7,10 +7,12 @@ from typing import Any, Final
 
 import numpy as np
 
+from fallwise.analysis.intervals import order_statistic
 from fallwise.tables import Floats
 
 __all__ = ["gap", "laid"]
 
+TOLD: Final = (0.5, 0.95, 0.99)
 SHARES: Final = (np.arange(100) + 0.5) / 100
 
 
@@ -23,7 +25,8 @@ def laid(
     apart are those of so many measured values, and of so many others that the law was fitted to,
     at most in 95 % of all cases. Source: Massart, The tight constant in the Dvoretzky-Kiefer-
     Wolfowitz inequality, Annals of Probability 18 (1990); of two samples: Wei and Dudley,
-    Statistics and Probability Letters 82 (2012).
+    Statistics and Probability Letters 82 (2012). `quantiles`: the p50, p95 and p99 of both, the
+    measured one with its exact 95 % interval, for values that do not depend on each other.
     """
     pairs = {"measured": measured, "fitted": drawn}
     return {
@@ -32,6 +35,10 @@ def laid(
         "n": len(measured),
         "ks": gap(measured, drawn),
         "chance": sqrt(log(2 / 0.05) / 2 * (1 / len(measured) + 1 / fitted_on)),
+        "quantiles": [
+            {"q": q, "measured": order_statistic(measured, q).dict(), "fitted": at}
+            for q, at in zip(TOLD, np.quantile(drawn, TOLD).tolist(), strict=True)
+        ],
         **{k: np.quantile(x, SHARES, method="inverted_cdf").tolist() for k, x in pairs.items()},
     }
 
