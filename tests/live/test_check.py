@@ -70,6 +70,16 @@ def test_the_deployment_that_the_scenario_describes_loses_nothing(tmp_path: Path
         assert by_name[name]["agree"], name
 
 
+def test_times_under_load_are_asked_of_other_requests(tmp_path: Path) -> None:
+    _, summary = checked(tmp_path, "--profile-load", "300")
+    assert (summary["lost"], summary["requests"]) == (0, 600)
+    assert summary["billed_usd"] == pytest.approx(summary["ledger_usd"], rel=1e-9)
+    by_name = {row["measure"]: row for row in summary["rows"]}
+    for name in ("cost_usd_mean", "quality", "tiers.small.accept_share", "answered_share"):
+        assert by_name[name]["agree"], name
+    assert any("300 other requests at the planned rate" in said for said in summary["findings"])
+
+
 @pytest.mark.parametrize(
     ("plant", "tier", "cause"),
     [

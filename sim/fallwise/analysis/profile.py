@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -19,11 +19,14 @@ from fallwise.analysis.live import Drive
 from fallwise.analysis.measures import HOP_S, SHARE, TIME, Measure
 from fallwise.scenario import Scenario
 from fallwise.scenario.laws import Empirical
-from fallwise.tables import Floats, OutcomeTable, RequestTable
+from fallwise.tables import ACCEPTED, DECLINED, Floats, OutcomeTable, RequestTable
 
-__all__ = ["as_profiled", "profile", "scores_of"]
+__all__ = ["as_loaded", "as_profiled", "profile", "scores_of", "ways_s"]
 
 Summary = dict[str, Any]
+
+FEWEST: Final = 20
+"""Of so many requests that one tier answered their own ways are taken, of fewer those of all."""
 
 
 def profile(
@@ -90,6 +93,39 @@ def as_profiled(scenario: Scenario, alone: Sequence[int], outcomes: OutcomeTable
             law = Empirical(kind="empirical", values_s=took_s)
             scenario = scenario.with_tier(k, service=law)
     return scenario
+
+
+def as_loaded(scenario: Scenario, outcomes: OutcomeTable) -> Scenario:
+    """Return the scenario with the times that its tiers took in requests that went all its ways.
+
+    Only visits with an answer tell how long one takes, and only those of one call.
+    """
+    for k, tier in enumerate(scenario.tiers):
+        if tier.kind in ("cache", "human"):
+            continue
+        done = np.isin(outcomes.visit[:, k], (ACCEPTED, DECLINED))
+        if outcomes.attempts is not None:
+            done &= outcomes.attempts[:, k] <= 1
+        if done.any():
+            took_s = (outcomes.busy_ns[done, k] / 1e9).tolist()
+            scenario = scenario.with_tier(k, service=Empirical(kind="empirical", values_s=took_s))
+    return scenario
+
+
+def ways_s(
+    predicted: OutcomeTable, away_s: dict[int | None, Floats], chance: np.random.Generator
+) -> Floats:
+    """Return (n,) seconds of each request in no tier: those of one that was answered by the same.
+
+    away_s has those that are known, by the tier that answered; by None those of all requests.
+    """
+    u = chance.random(len(predicted))
+    found = np.empty(len(u))
+    for k in np.unique(predicted.hit_tier).tolist():
+        among = away_s[k if len(away_s.get(k, ())) >= FEWEST else None]
+        mine = predicted.hit_tier == k
+        found[mine] = among[(u[mine] * len(among)).astype(np.int64)]
+    return found
 
 
 def _service(name: str, k: int) -> Measure:

@@ -8,7 +8,7 @@ import signal
 import sys
 import tempfile
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from fallwise.cli.drives import Target
     from fallwise.scenario import Scenario
 
-__all__ = ["bundled_check", "check", "ended_by_signals"]
+__all__ = ["How", "bundled_check", "check", "ended_by_signals"]
 
 STATUS = {"agree": 0, "differ": 1, "inconclusive": 3}
 REAL_TIME = 0.1
@@ -69,6 +69,25 @@ Questions = Annotated[
 AsProfiled = Annotated[
     bool, typer.Option("--as-profiled", help="Predict with the tiers' times as they were alone.")
 ]
+ProfileLoad = Annotated[
+    int,
+    typer.Option(
+        min=0, metavar="N", help="Predict with times as they were in N other requests at this rate."
+    ),
+]
+
+
+@dataclass(frozen=True)
+class How:
+    """How a check is made; each as the option of its name, `each` and `loaded` requests before."""
+
+    players: Players = "stub"
+    limits: Keeper = "gateway"
+    questions: Path | None = None
+    each: int = 50
+    loaded: int = 0
+    as_profiled: bool = False
+    drives: int = 2
 
 
 def check(
@@ -83,6 +102,7 @@ def check(
     questions: Questions = None,
     profile: Profile = 50,
     as_profiled: AsProfiled = False,
+    profile_load: ProfileLoad = 0,
     drives: Annotated[
         int | None, typer.Option(min=1, max=2, help="2 gives the noise floor.")
     ] = None,
@@ -103,23 +123,12 @@ def check(
     with placing(scenario), ended_by_signals(), tempfile.TemporaryDirectory() as home:
         if host is None and stated.deployment is not None:
             host = stated.deployment.host
+        how = How(tiers, limits, questions, profile, profile_load, as_profiled, drives or 2)
         if host is None:
-            number = drives or 2
             real = [*(settings or ()), *(plant or ())]
-            judged = bundled_check(
-                scenario,
-                stated,
-                real,
-                tiers,
-                questions,
-                profile,
-                number,
-                as_profiled,
-                Path(home),
-                limits,
-            )
+            judged = bundled_check(scenario, stated, real, how, Path(home))
         else:
-            target = _target(stated, questions, profile, drives or 1, as_profiled, REAL_TIME)
+            target = _target(stated, replace(how, drives=drives or 1), REAL_TIME)
             target = replace(target, max_usd=max_usd)
             target = _agreed(target, _address(host), max_requests, yes)
             judged = _of_host(target, _address(host), Path(home))
@@ -132,42 +141,30 @@ def check(
         raise typer.Exit(STATUS[judged.summary["verdict"]])
 
 
-def bundled_check(
-    path: Path,
-    stated: Scenario,
-    real: list[str],
-    players: Players,
-    questions: Path | None,
-    each: int,
-    drives: int,
-    as_profiled: bool,
-    home: Path,
-    limits: Keeper = "gateway",
-) -> Judged:
+def bundled_check(path: Path, stated: Scenario, real: list[str], how: How, home: Path) -> Judged:
     """Return what a check of the stated scenario against the bundled deployment finds.
 
-    real are the settings that are deployed, limits says who keeps those of the tiers; files go to
-    the folder home.
+    real are the settings that are deployed; files go to the folder home.
     """
     from fallwise.cli import bundled
     from fallwise.cli.checking import judged
     from fallwise.cli.drives import layout
 
     deploy = _cold(scenario_of(path, real, stated.run.seed, stated.run.requests))
-    stubbed = _stubbed(deploy, players)
-    if players == "real" and questions is None:
+    players, stubbed = how.players, _stubbed(deploy, how.players)
+    if players == "real" and how.questions is None:
         kinds = {t.live.kind for t in deploy.tiers if t.live is not None} & {"invoices", "intents"}
         if kinds:
-            questions = home / "questions.jsonl"
-            bundled.ask(kinds.pop(), questions)
+            how = replace(how, questions=home / "questions.jsonl")
+            bundled.ask(kinds.pop(), home / "questions.jsonl")
     time = REAL_TIME if players == "real" else None
-    target = _target(stated, questions, each, drives, as_profiled, time, bundled=True)
+    target = _target(stated, how, time, bundled=True)
     own = [
         k for k, t in enumerate(deploy.tiers) if t.live is None or f"tiers.{t.name}.live" in stubbed
     ]
     target = replace(target, played=tuple(own))
     layout(deploy, target).save(home / "truth.parquet")
-    limited = [t.name for t in deploy.tiers if limits == "upstream" and t.is_limited]
+    limited = [t.name for t in deploy.tiers if how.limits == "upstream" and t.is_limited]
     lost = deploy.cache.name if deploy.cache and deploy.cache.outages else None
     truth = home / "truth.parquet"
     with bundled.deployed(truth, path, real, stubbed, limited, lost) as (gateway, stub):
@@ -194,16 +191,7 @@ def _cold(scenario: Scenario) -> Scenario:
     return scenario.model_copy(update={"tiers": tiers})
 
 
-def _target(
-    scenario: Scenario,
-    questions: Path | None,
-    each: int,
-    drives: int,
-    as_profiled: bool,
-    time: float | None,
-    *,
-    bundled: bool = False,
-) -> Target:
+def _target(scenario: Scenario, how: How, time: float | None, *, bundled: bool = False) -> Target:
     from fallwise.analysis.measures import TIME
     from fallwise.analysis.prompts import read_prompts
     from fallwise.cli.drives import Target
@@ -211,13 +199,16 @@ def _target(
 
     deployment = None if bundled else scenario.deployment
     scenario = scenario if deployment is not None else _cold(scenario)
-    prompts: Prompts | None = None if questions is None else read_prompts(questions)
+    prompts: Prompts | None = None if how.questions is None else read_prompts(how.questions)
+    if deployment is not None and how.loaded:
+        rule = "a deployment that is not ours does not say how long its tiers took"
+        raise CheckError(Problem(rule, "leave it out", value=how.loaded, file="--profile-load"))
     if deployment is not None and prompts is None:
         rule = "a deployment that is not ours needs real questions"
         raise CheckError(Problem(rule, "give a file by --questions", ("deployment",)))
     alone: dict[int, str] = {}
     for k, tier in enumerate(scenario.tiers):
-        if tier.kind in ("cache", "human") or not each:
+        if tier.kind in ("cache", "human") or not how.each:
             continue
         if deployment is None:
             alone[k] = tier.name
@@ -233,10 +224,11 @@ def _target(
         alone=alone,
         deployment=deployment,
         prompts=prompts,
-        each=each,
-        drives=drives,
+        each=how.each,
+        loaded=how.loaded,
+        drives=how.drives,
         time=TIME if time is None else time,
-        profiled=as_profiled,
+        profiled=how.as_profiled or how.loaded > 0,
         max_usd=None,
     )
 
@@ -252,7 +244,7 @@ def _agreed(target: Target, host: str, max_requests: int | None, yes: bool) -> T
     """Return the target, cut to what may be sent; off loopback after the user has agreed."""
     from fallwise.cli.drives import dearest_usd, layout
 
-    n, before = target.scenario.run.requests, target.profile_rows
+    n, before = target.scenario.run.requests, target.rows_before
     if max_requests is not None and before + target.drives * n > max_requests:
         n = (max_requests - before) // target.drives
         if n < 2:

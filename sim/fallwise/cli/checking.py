@@ -25,7 +25,7 @@ from fallwise.analysis.live import Drive
 from fallwise.analysis.measures import TTFT, from_inside, from_outside, unseen
 from fallwise.analysis.outside import nameable, seen_of
 from fallwise.analysis.over_time import faults, over_time
-from fallwise.analysis.profile import as_profiled, profile, scores_of
+from fallwise.analysis.profile import as_loaded, as_profiled, profile, scores_of, ways_s
 from fallwise.analysis.settle import settle
 from fallwise.cli.drives import Runs, Target, layout
 from fallwise.draw import stream
@@ -64,14 +64,17 @@ def judged(
 
     stub is where the bundled stub keeps its ledger; stubbed where it plays every tier.
     """
-    scenario, first = target.scenario, target.profile_rows
+    scenario, first = target.scenario, target.rows_before
     table = layout(scenario, target)
     runs = Runs(target, host, home, table)
-    alone = _Alone(([], []), scenario, np.zeros(1))
-    if first:
+    known = _Known(([], []), scenario, {None: np.zeros(1)})
+    if target.profile_rows:
         tell("profile: each tier alone")
-        alone = _alone(runs, table, first)
-    profiled, predicts, away_s = alone
+        known = _alone(runs, table, target.profile_rows)
+    if target.loaded:
+        tell("profile: at the planned rate")
+        known = _loaded(runs, table, known)
+    profiled, predicts, away_s = known
     drives = []
     for r in range(target.drives):
         tell(f"drive {r + 1} of {target.drives}")
@@ -86,12 +89,15 @@ def judged(
     fold = not target.profiled and target.deployment is None
     hops = {t["name"]: t["hop_s"] for t in profiled[0]} if fold else {}
     requests = served.take(slice(first, first + sent))
+    requests = replace(requests, arrival_ns=requests.arrival_ns - requests.arrival_ns[0])
+    predicted = _predicted(predicts, requests, hops)
     # How late the client itself sent a request is known, and counts on both sides; each one's way
     # is one of those of the profile.
-    way_s = stream(scenario.run.seed, "transport").choice(away_s, sent)
+    way_s = ways_s(predicted, away_s, stream(scenario.run.seed, "transport"))
+    transport_s = float(np.median(way_s))
     way_s += np.maximum(drives[0].send_lag_s, 0)
-    transport_s = float(np.median(away_s))
-    predicted = _predicted(predicts, requests, hops, way_s)
+    ways_ns = np.rint(way_s * 1e9).astype(np.int64)
+    predicted = replace(predicted, end_ns=predicted.end_ns + ways_ns)
     found = _found(runs, requests, predicted, drives, profiled)
     found.summary["findings"] += _findings(target, drives, hops, transport_s)
     summary = found.summary | {"transport_s_p50": transport_s, "hop_s": hops}
@@ -101,19 +107,19 @@ def judged(
     return replace(found, summary=summary)
 
 
-class _Alone(NamedTuple):
+class _Known(NamedTuple):
     """What a profile tells.
 
     tiers are profile()'s two lists, predicts the scenario to predict with, away_s (m,) how long
-    requests were in no tier.
+    requests were in no tier: of all, by None, and where it is known by the tier that answered.
     """
 
     tiers: tuple[list[Any], list[Any]]
     predicts: Scenario
-    away_s: Floats
+    away_s: dict[int | None, Floats]
 
 
-def _alone(runs: Runs, table: RequestTable, first: int) -> _Alone:
+def _alone(runs: Runs, table: RequestTable, first: int) -> _Known:
     """Ask each tier alone, by the first requests of the table."""
     target, scenario = runs.target, runs.target.scenario
     drive = runs.run("profile", 0, first, [])
@@ -132,7 +138,20 @@ def _alone(runs: Runs, table: RequestTable, first: int) -> _Alone:
         away_s = drive.way_s[:: len(tiers)]
         away_s = away_s[~np.isnan(away_s)]
     predicts = as_profiled(scenario, tiers, outcomes) if target.profiled else scenario
-    return _Alone(found, predicts, away_s)
+    return _Known(found, predicts, {None: away_s})
+
+
+def _loaded(runs: Runs, table: RequestTable, known: _Known) -> _Known:
+    """Send other requests at the planned rate, and let their times be those to predict with."""
+    target, first = runs.target, runs.target.profile_rows
+    drive = runs.run("loaded", first, first + target.loaded, [])
+    rows = table.take(slice(first, first + len(drive.request)))
+    outcomes, _ = runs.outcomes(rows, drive, first)
+    way_s, hit = drive.way_s, outcomes.hit_tier
+    away_s: dict[int | None, Floats] = {None: way_s[~np.isnan(way_s)]}
+    for k in np.unique(hit[outcomes.status == ANSWERED]).tolist():
+        away_s[k] = way_s[(hit == k) & ~np.isnan(way_s)]
+    return known._replace(predicts=as_loaded(target.scenario, outcomes), away_s=away_s)
 
 
 def _head(drive: Drive, n: int) -> Drive:
@@ -150,7 +169,7 @@ def _found(
     target, scenario, deployment = runs.target, runs.target.scenario, runs.target.deployment
     tables, known = [], False
     for drive in drives:
-        outcomes, known = runs.outcomes(requests, drive, target.profile_rows)
+        outcomes, known = runs.outcomes(requests, drive, target.rows_before)
         tables.append(outcomes)
     not_judged: list[dict[str, str]] = [TTFT]
     if deployment is None:
@@ -192,10 +211,8 @@ def _found(
     return Judged(summary, requests, predicted, tables[0])
 
 
-def _predicted(
-    scenario: Scenario, requests: RequestTable, hops: dict[str, float], way_s: Floats
-) -> OutcomeTable:
-    """Return the prediction, as a client sees it that is way_s, (n,), late or away."""
+def _predicted(scenario: Scenario, requests: RequestTable, hops: dict[str, float]) -> OutcomeTable:
+    """Return the prediction, as the gateway sees it."""
     service_ns = requests.service_ns.copy(order="F")
     call_ns, error_ns = (
         None if column is None else column.copy(order="F")
@@ -211,8 +228,7 @@ def _predicted(
     decisions = decide(scenario, requests)
     slowed = replace(requests, service_ns=service_ns, call_ns=call_ns, error_ns=error_ns)
     outcomes = simulate(plan(scenario), slowed, decisions)
-    settled = settle(scenario, requests, decisions, outcomes)
-    return replace(settled, end_ns=settled.end_ns + np.rint(way_s * 1e9).astype(np.int64))
+    return settle(scenario, requests, decisions, outcomes)
 
 
 def _findings(
@@ -226,7 +242,13 @@ def _findings(
             f"The way to each tier was measured and is part of the prediction ({said}): a fault "
             "that adds no more than 2 ms to a call is not seen."
         )
-    if target.profiled:
+    if target.loaded:
+        found.append(
+            f"The prediction takes each tier's time as it was in {target.loaded} other requests at "
+            "the planned rate, not as the scenario states it: what tiers on one machine cost each "
+            "other is part of it, at this rate."
+        )
+    elif target.profiled:
         found.append(
             "The prediction takes each tier's time as it was alone, not as the scenario states it."
         )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fallwise.cli.check import bundled_check, ended_by_signals
+from fallwise.cli.check import How, bundled_check, ended_by_signals
 from fallwise.cli.options import EngineOption, Out, Requests, Seed, folder_for, scenario_of
 from fallwise.cli.run import simulated
 
@@ -24,6 +24,7 @@ LIVE = [
     "tiers.people.agents=20",
 ]
 """What the live check changes, so that it is over soon: the rate, and how long people take."""
+SHORT = How("real", each=30, drives=1, as_profiled=True)
 # Of the repository, or bundled with an installed package.
 HOMES = (Path(__file__).parents[3] / "scenarios", Path(__file__).parents[1] / "bundled")
 
@@ -61,7 +62,7 @@ def _live(path: Path) -> str:
     try:
         with ended_by_signals(), tempfile.TemporaryDirectory() as home:
             stated = scenario_of(path, LIVE, None, 400)
-            judged = bundled_check(path, stated, LIVE, "real", None, 30, 1, True, Path(home))
+            judged = bundled_check(path, stated, LIVE, SHORT, Path(home))
     except CheckError as error:
         return f"The live check could not be made: {error}"
     summary = judged.summary

@@ -43,6 +43,7 @@ class Target:
     deployment: Deployment | None
     prompts: Prompts | None
     each: int
+    loaded: int
     drives: int
     time: float
     profiled: bool
@@ -54,13 +55,21 @@ class Target:
         """Return how many requests the profile has: the first rows of the layout."""
         return self.each * len(self.alone)
 
+    @property
+    def rows_before(self) -> int:
+        """Return how many requests come before those that are judged."""
+        return self.profile_rows + self.loaded
+
 
 def layout(scenario: Scenario, target: Target) -> RequestTable:
-    """Return all requests: first the same ones for each tier alone, in turn, then the drives'."""
+    """Return all requests: first the same ones for each tier alone, in turn, then the drives'.
+
+    The drives' begin with those of the profile under load.
+    """
     each = target.each if target.alone else 0
-    drawn = draw(scenario, n=each + scenario.run.requests)
-    if len(drawn) <= each:
-        rule = f"has {len(drawn)} requests, and the profile takes {each}"
+    drawn = draw(scenario, n=each + target.loaded + scenario.run.requests)
+    if len(drawn) <= each + target.loaded:
+        rule = f"has {len(drawn)} requests, and the profile takes {each + target.loaded}"
         raise CheckError(Problem(rule, "give a smaller --profile", ("answers", "sample")))
     rows = np.concatenate([_rows(target), np.arange(each, len(drawn))])
     arrival = np.maximum(drawn.arrival_ns[rows] - drawn.arrival_ns[each], 0)
@@ -100,7 +109,9 @@ class Runs:
         # Every drive meets an empty cache: its keys are its own.
         salt = np.int64(uuid.uuid4().int >> 66)
         file, rows = self.home / f"{name}.requests.parquet", self.home / f"{name}.rows.parquet"
-        replace(self.table, key=self.table.key ^ salt).save(file)
+        # The scenario's clock begins with each drive.
+        arrival_ns = np.maximum(self.table.arrival_ns - self.table.arrival_ns[first], 0)
+        replace(self.table, key=self.table.key ^ salt, arrival_ns=arrival_ns).save(file)
         if name == "profile":
             options = ["--one-by-one", "--gaps-s", *map(str, self._gaps_s()), *options]
         options = [*options, "--first", str(first), "--last", str(last)]
