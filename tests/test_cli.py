@@ -171,3 +171,13 @@ def test_a_long_run_is_summed_up_in_blocks(folder: Path, monkeypatch: pytest.Mon
     assert blocks["cost_usd_mean"]["value"] == pytest.approx(whole["cost_usd_mean"]["value"])
     written = {path.name for path in (folder / "results" / "two-tiers-run").iterdir()}
     assert written == {"summary.json", "README.txt", "report.html", "figures"}
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_an_output_that_has_no_room_is_said_without_a_traceback() -> None:
+    code = "import sys; sys.argv = ['fallwise', 'schema']; from fallwise.cli import main; main()"
+    command = [sys.executable, "-c", code]
+    with open("/dev/full", "w") as full:
+        run = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert run.returncode == 2
+    assert run.stderr == "output: No space left on device; make room for it\n"

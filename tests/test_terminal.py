@@ -123,3 +123,11 @@ def test_a_run_tells_how_many_requests_are_done(engine: Any, least: int) -> None
     parts: list[tuple[int, int]] = []
     summarise(prediction, progress=lambda *done: parts.append(done))
     assert parts == [(i, len(parts) - 1) for i in range(len(parts))] and len(parts) >= 4
+
+
+def test_the_price_of_a_path_is_that_of_its_calls_where_something_is_rented(folder: Path) -> None:
+    said = CliRunner().invoke(app, ["run", "s.yaml"], catch_exceptions=False).stdout
+    assert "$ of calls" not in said
+    rent = ["--set", "tiers.small.replica_usd_per_hour=1"]
+    said = CliRunner().invoke(app, ["run", "s.yaml", *rent], catch_exceptions=False).stdout
+    assert said.count("$ of calls") == 1

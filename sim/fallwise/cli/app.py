@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 from typing import Annotated
 
@@ -61,6 +63,12 @@ def main() -> None:
         app()
     except FallwiseError as error:
         typer.echo(str(error), err=True)
+        sys.exit(2)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # What is left of the output goes nowhere.
+        typer.echo(f"{error.filename or 'output'}: {error.strerror}; make room for it", err=True)
         sys.exit(2)
     except MemoryError:
         typer.echo("run.requests: more than fit into memory; give fewer with --requests", err=True)

@@ -56,6 +56,8 @@ def fit(
         files, summary = _from_log(table, name, models, key, save)
         show = _show_log
     else:
+        if not table.is_file():
+            raise TableError(Problem("does not exist", "give a table or a log", file=str(table)))
         if not models:
             rule, remedy = "says nothing", "name the table's models, cheapest first: small,big"
             raise TableError(Problem(rule, remedy, file="--tiers"))

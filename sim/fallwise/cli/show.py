@@ -94,7 +94,7 @@ def show(summary: Json, scenario: Scenario, folder: Path) -> None:
     note = f"{summary['requests']:,} requests, {seconds(summary['seconds_simulated'])} simulated"
     console.print(f"\n[bold]{escape(scenario.name)}[/bold]  {escape(scenario.about)}".rstrip())
     console.print(f"{note}, {summary['engine']} engine, seed {summary['seed']}\n")
-    tables = [_headline(summary), _baselines(summary), _tiers(summary), _paths(summary)]
+    tables = [_headline(summary), _baselines(summary), _tiers(summary), _paths(summary, scenario)]
     if value(summary["wrong_answers_usd_mean"]):
         tables.append(_risks(summary))
     for table in tables:
@@ -241,8 +241,11 @@ def _tiers(summary: Json) -> Any:
     return table
 
 
-def _paths(summary: Json, most: int = 8) -> Any:
-    table = blank_table("path", "share", "quality", "$ a request", "p50", "p95", "p99")
+def _paths(summary: Json, scenario: Scenario, most: int = 8) -> Any:
+    # What is rented is nobody's in particular: a path has only the price of its calls.
+    rented = any(tier.replica_usd_per_hour or tier.agent_usd_per_hour for tier in scenario.tiers)
+    paid = "$ of calls" if rented else "$ a request"
+    table = blank_table("path", "share", "quality", paid, "p50", "p95", "p99")
     for path in summary["paths"][:most]:
         times = [seconds(path[f"sojourn_s_{at}"]) for at in ("p50", "p95", "p99")]
         point = percent(path["share"]), percent(path["quality"]), usd(path["cost_usd_mean"])
