@@ -230,6 +230,9 @@ def _show(console: Any, summary: dict[str, Any]) -> None:
         console.print(f"  quality             {within(pick['quality'], percent)}")
         console.print(f"  escalated           {within(pick['escalation_rate'], percent)}")
         console.print(f"  saved               {within(pick['saving'], percent)}")
+        if pick["saving_with_upkeep"] is not None:
+            counted = within(pick["saving_with_upkeep"], percent)
+            console.print(f"  saved with upkeep   {counted}")
         console.print(f"  95 % are done in    {within(pick['sojourn_s_p95'], seconds)}")
     if summary["searched"]:
         order = ", ".join(_columns(summary))

@@ -11,6 +11,7 @@ import numpy as np
 from fallwise.analysis.baselines import accept_all, only
 from fallwise.analysis.bootstrap import bounds, resampled
 from fallwise.analysis.intervals import batch_quantile
+from fallwise.analysis.money import upkeep_usd_per_s
 from fallwise.analysis.quality import unqueued
 from fallwise.analysis.settle import settle
 from fallwise.analysis.yardsticks import aiq, apgr, by_lot, cpt, oracle
@@ -83,6 +84,8 @@ def reported(
     found["pick"] = None
     if chosen is not None:
         quality, cost, on = picked
+        # Nobody keeps up a cascade that is not there.
+        upkeep_usd = half.gap_s * upkeep_usd_per_s(scenario) * (not chosen.frontier_only)
         outcomes = simulated(changed, scenario, side, engine)
         found["pick"] = {
             "policy": "frontier_only" if chosen.frontier_only else "cascade",
@@ -90,23 +93,26 @@ def reported(
             "cost_usd_mean": bounds(cost),
             "quality": bounds(quality),
             "escalation_rate": bounds(on),
-            "saving": bounds(1 - cost / c1) if c1.all() else None,
+            "saving": _saved(cost, c1),
+            "saving_with_upkeep": _saved(cost + upkeep_usd, c1) if upkeep_usd else None,
             "quality_difference": bounds(quality - q1),
             "wrong_but_sure": _wrong_but_sure(changed, side, engine),
-            "met": goal.holds(float(quality[0]), float(cost[0]), float(q1[0]))
-            and goal.in_time(batch_quantile(outcomes.sojourn_s, 0.95).value),
+            "met": goal.in_time(batch_quantile(outcomes.sojourn_s, 0.95).value)
+            and goal.holds(*(float(x[0]) for x in (quality, cost, q1))),
             **{
                 f"sojourn_s_p{name}": batch_quantile(outcomes.sojourn_s, q).dict()
                 for name, q in (("50", 0.5), ("95", 0.95), ("99", 0.99))
             },
             "quality_simulated": weighted(side, np.asarray(outcomes.correct, np.float64)),
         }
-    bar = goal.quality
-    if bar is None and goal.margin is not None:
-        bar = float(q1[0]) - goal.margin
+    bar = goal.quality if goal.margin is None else float(q1[0]) - goal.margin
     at_cost = float(picked[1][0]) if chosen is not None else None
     found |= _yardsticks(side, [float(x[0]) for x in means[:4]], bar, at_cost)
     return found
+
+
+def _saved(cost: Floats, whole: Floats) -> Json | None:
+    return bounds(1 - cost / whole) if whole.all() else None
 
 
 def evidence(side: Ways, way: float) -> tuple[Floats, Floats]:

@@ -92,7 +92,8 @@ def tuned_verdict(tuned: Json) -> str:
     name = tuned["frontier_only"]["tier"]
     if pick["policy"] == "frontier_only":
         return f"{name} alone is the best choice for {tuned['goal']['words']}."
-    money = "" if pick["saving"] is None else _money(pick["saving"], f"{name} alone") + ", "
+    saving, upkeep = _saving(pick)
+    money = "" if saving is None else f"{_money(saving, f'{name} alone')}{upkeep}, "
     missed = "" if pick["met"] else " The goal was missed there."
     threshold = "The cheapest tier alone"
     if tuned.get("searched"):
