@@ -239,10 +239,12 @@ def test_the_interval_holds_the_closed_form(name: str, engine: Engine) -> None:
 
 def test_as_many_intervals_as_the_level_allows() -> None:
     count = sum(len(world.truths) for worlds in WORLDS.values() for world in worlds.values())
+    count += len(REQUESTS)  # King's formula, below.
     assert count * (1 - LEVEL) < 1e-3 / 2
 
 
-def test_a_cache_hits_as_often_as_kings_formula_says() -> None:
+@pytest.mark.parametrize("engine", REQUESTS)
+def test_a_cache_hits_as_often_as_kings_formula_says(engine: Engine) -> None:
     # Four keys, room for two, so quick that nobody asks twice at once. King (1971): the cache holds
     # the last two keys, which are i then j with the chance p_i p_j / (1 - p_i).
     scenario = parse(
@@ -273,9 +275,9 @@ def test_a_cache_hits_as_often_as_kings_formula_says() -> None:
     )
     shares = []
     for seed in range(RUNS):
-        requests = draw(scenario, seed, 20_000)
-        out = simulate(plan(scenario), requests, decide(scenario, requests))
+        requests = draw(scenario, seed, REQUESTS[engine] // 3)
+        out = simulate(plan(scenario), requests, decide(scenario, requests), engine)
         shares.append(float((out.hit_tier == 0).mean()))
     estimate = t_interval(shares, LEVEL)
     assert estimate.low <= truth <= estimate.high
-    assert estimate.half_width < 0.02 * truth
+    assert estimate.half_width < (0.02 if engine == "compiled" else 0.1) * truth
