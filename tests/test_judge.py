@@ -75,7 +75,7 @@ def said_of(prediction: Prediction) -> Drive:
     sent = o.arrival_ns + t0
     status = np.full(len(o), 200)
     end = o.end_ns + t0 + 2 * way
-    return Drive(np.arange(len(o)), sent, sent, end, status, headers, facts)
+    return Drive(np.arange(len(o)), sent, sent, end, end, status, headers, facts)
 
 
 PREDICTED = predict(CASE)

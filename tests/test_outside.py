@@ -65,7 +65,7 @@ def drive_of(replies: list[dict[str, Any]], status: int = 200) -> Drive:
     at = np.arange(n) * 1_000_000 + 10**18
     facts = {"t0_ns": 10**18}
     statuses = np.full(n, status)
-    return Drive(np.arange(n), at, at + 5, at + 500, statuses, [{}] * n, facts, replies)
+    return Drive(np.arange(n), at, at + 5, at + 500, at + 500, statuses, [{}] * n, facts, replies)
 
 
 MODELS = Deployment(tier_from_model={"mini-3": "small", "max-1": "big"})

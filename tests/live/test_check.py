@@ -70,6 +70,20 @@ def test_the_deployment_that_the_scenario_describes_loses_nothing(tmp_path: Path
         assert by_name[name]["agree"], name
 
 
+def test_the_time_to_the_first_token_is_judged_of_streams(tmp_path: Path) -> None:
+    _, summary = checked(tmp_path, "--stream")
+    assert summary["lost"] == 0 and summary["not_judged"] == []
+    by_name = {row["measure"]: row for row in summary["rows"]}
+    for name in ("cost_usd_mean", "quality", "tiers.small.accept_share", "answered_share"):
+        assert by_name[name]["agree"], name
+    for p in ("p50", "p95"):
+        whole, first = (by_name[f"{of}_{p}"] for of in ("sojourn_s", "ttft_s"))
+        # An answer begins when it is accepted, and is written in one go.
+        assert first["predicted"]["value"] == whole["predicted"]["value"]
+        late_s = whole["measured"]["value"] - first["measured"]["value"]
+        assert 0 <= late_s < 0.05 * whole["measured"]["value"]
+
+
 def test_times_under_load_are_asked_of_other_requests(tmp_path: Path) -> None:
     _, summary = checked(tmp_path, "--profile-load", "300")
     assert (summary["lost"], summary["requests"]) == (0, 600)

@@ -130,7 +130,8 @@ def culprits(scenario: Scenario, rows: list[Row]) -> list[dict[str, str]]:
                 found.append(_blame(tier.name, "queueing", "wait_s_mean", row))
     if not found and "cost_usd_mean" in differs:
         found.append(_blame("", "prices", "cost_usd_mean", differs["cost_usd_mean"]))
-    slow = next((row for name, row in differs.items() if "sojourn_s" in name), None)
+    late = ("sojourn_s", "ttft_s")
+    slow = next((row for name, row in differs.items() if any(x in name for x in late)), None)
     if not found and slow is not None:
         found.append(_blame("", "transport", slow["measure"], slow))
     return found
@@ -157,7 +158,8 @@ def culprits_from_outside(
     for name in ("cost_usd_mean", "answer_usd_mean"):
         if name in differs and not shares:
             found.append(_blame("", "prices or tokens", name, differs[name]))
-    slow = next((row for name, row in differs.items() if "sojourn_s" in name), None)
+    late = ("sojourn_s", "ttft_s")
+    slow = next((row for name, row in differs.items() if any(x in name for x in late)), None)
     if not found and slow is not None:
         found.append(_blame("", "service, queueing or transport", slow["measure"], slow))
     return found

@@ -34,7 +34,8 @@ __all__ = ["Drive", "graded", "outcomes_of", "read_drive", "unanswered", "whole"
 class Drive:
     """What a replay's client saw; row i is the i-th request of its table.
 
-    request, scheduled_ns, sent_ns, end_ns (unix) and http_status are (n,); headers has each
+    request, scheduled_ns, sent_ns, first_byte_ns (of a stream its first words, else end_ns), end_ns
+    (unix) and http_status are (n,); headers has each
     response's x-fallwise-* headers; facts are the client's own: workers, in_flight_max, pool,
     cpu_share_max, t0_ns, stopped. replies hold what the answers say of themselves (model, tier,
     text, prompt_tokens, output_tokens, usd), where that was kept.
@@ -43,6 +44,7 @@ class Drive:
     request: Int64s
     scheduled_ns: Int64s
     sent_ns: Int64s
+    first_byte_ns: Int64s
     end_ns: Int64s
     http_status: Int64s
     headers: Sequence[dict[str, str]]
@@ -94,7 +96,7 @@ def read_drive(path: Path) -> Drive:
     if note is None:
         rule = "is no file of a replay's rows"
         raise TableError(Problem(rule, "give the --rows-file of loadtests/replay.py").at(str(path)))
-    names = ("request", "scheduled_ns", "sent_ns", "end_ns", "http_status")
+    names = ("request", "scheduled_ns", "sent_ns", "first_byte_ns", "end_ns", "http_status")
     columns = {name: table[name].to_numpy() for name in names}
     headers = [json.loads(text) for text in table["headers"].to_pylist()]
     replies = [json.loads(text) for text in table["reply"].to_pylist()]

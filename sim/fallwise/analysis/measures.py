@@ -18,7 +18,17 @@ from fallwise.analysis.tally import escalated
 from fallwise.scenario import Scenario
 from fallwise.tables import ACCEPTED, NOT_VISITED, WAITED_OUT, Bools, Floats, OutcomeTable
 
-__all__ = ["HOP_S", "TIME", "TTFT", "Measure", "from_inside", "from_outside", "path_name", "unseen"]
+__all__ = [
+    "HOP_S",
+    "TIME",
+    "TTFT",
+    "Measure",
+    "first_tokens",
+    "from_inside",
+    "from_outside",
+    "path_name",
+    "unseen",
+]
 
 SHARE: Final = 0.01
 """Tolerance of shares and grades, in points; of the cost, relative."""
@@ -29,10 +39,7 @@ HOP_S: Final = 0.002
 FEWEST: Final = 100
 """Requests of a part of the time that is judged by itself; so many parts are at most."""
 MOST_PARTS: Final = 9
-TTFT: Final = {
-    "measure": "ttft_s",
-    "why": "a cascade answers when an answer is accepted: its first token comes with its last",
-}
+TTFT: Final = {"measure": "ttft_s", "why": "answers are asked for whole; --stream judges it"}
 """Why the time to the first token is not judged."""
 Column = Callable[[OutcomeTable], Floats]
 
@@ -97,6 +104,14 @@ def from_inside(
             return _float(o.path == bits)
 
         yield from _times(f"paths.{path_name(names, bits)}.", on, predicted, time)
+
+
+def first_tokens(predicted: OutcomeTable, time: float = TIME) -> Iterator[Measure]:
+    """Yield the times to the first token, of tables that end with it.
+
+    A gateway of ours begins to answer when an answer is accepted, so that is when one is predicted.
+    """
+    yield from _times("", _answered, predicted, time, "ttft_s")
 
 
 def _made(
@@ -202,10 +217,12 @@ def path_name(names: list[str], bits: int) -> str:
     return ">".join(name for k, name in enumerate(names) if bits >> k & 1)
 
 
-def _times(where: str, on: Column, predicted: OutcomeTable, time: float) -> Iterator[Measure]:
+def _times(
+    where: str, on: Column, predicted: OutcomeTable, time: float, what: str = "sojourn_s"
+) -> Iterator[Measure]:
     for q in (0.5, 0.95, 0.99):
         if on(predicted).sum() * (1 - q) >= FEWEST_BEYOND:
-            label = f"{where}sojourn_s_p{round(100 * q)}"
+            label = f"{where}{what}_p{round(100 * q)}"
             yield Measure(label, lambda o: o.sojourn_s, on, q, time, HOP_S)
 
 

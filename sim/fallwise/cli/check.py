@@ -76,6 +76,10 @@ ProfileLoad = Annotated[
     ),
 ]
 
+Stream = Annotated[
+    bool, typer.Option("--stream", help="Ask for streams, and judge the time to the first token.")
+]
+
 
 @dataclass(frozen=True)
 class How:
@@ -88,6 +92,7 @@ class How:
     loaded: int = 0
     as_profiled: bool = False
     drives: int = 2
+    stream: bool = False
 
 
 def check(
@@ -103,6 +108,7 @@ def check(
     profile: Profile = 50,
     as_profiled: AsProfiled = False,
     profile_load: ProfileLoad = 0,
+    stream: Stream = False,
     drives: Annotated[
         int | None, typer.Option(min=1, max=2, help="2 gives the noise floor.")
     ] = None,
@@ -123,7 +129,7 @@ def check(
     with placing(scenario), ended_by_signals(), tempfile.TemporaryDirectory() as home:
         if host is None and stated.deployment is not None:
             host = stated.deployment.host
-        how = How(tiers, limits, questions, profile, profile_load, as_profiled, drives or 2)
+        how = How(tiers, limits, questions, profile, profile_load, as_profiled, drives or 2, stream)
         if host is None:
             real = [*(settings or ()), *(plant or ())]
             judged = bundled_check(scenario, stated, real, how, Path(home))
@@ -203,6 +209,9 @@ def _target(scenario: Scenario, how: How, time: float | None, *, bundled: bool =
     if deployment is not None and how.loaded:
         rule = "a deployment that is not ours does not say how long its tiers took"
         raise CheckError(Problem(rule, "leave it out", value=how.loaded, file="--profile-load"))
+    if deployment is not None and how.stream:
+        rule = "when a deployment that is not ours begins to answer is not predicted"
+        raise CheckError(Problem(rule, "leave it out", file="--stream"))
     if deployment is not None and prompts is None:
         rule = "a deployment that is not ours needs real questions"
         raise CheckError(Problem(rule, "give a file by --questions", ("deployment",)))
@@ -230,6 +239,7 @@ def _target(scenario: Scenario, how: How, time: float | None, *, bundled: bool =
         time=TIME if time is None else time,
         profiled=how.as_profiled or how.loaded > 0,
         max_usd=None,
+        stream=how.stream,
     )
 
 

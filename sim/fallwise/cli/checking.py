@@ -22,7 +22,7 @@ from fallwise.analysis.judge import (
     verdict,
 )
 from fallwise.analysis.live import Drive
-from fallwise.analysis.measures import TTFT, from_inside, from_outside, unseen
+from fallwise.analysis.measures import TTFT, first_tokens, from_inside, from_outside, unseen
 from fallwise.analysis.outside import nameable, seen_of
 from fallwise.analysis.over_time import faults, over_time
 from fallwise.analysis.profile import as_loaded, as_profiled, profile, scores_of, ways_s
@@ -155,8 +155,10 @@ def _loaded(runs: Runs, table: RequestTable, known: _Known) -> _Known:
 
 
 def _head(drive: Drive, n: int) -> Drive:
-    columns = ("request", "scheduled_ns", "sent_ns", "end_ns", "http_status", "headers", "replies")
-    return replace(drive, **{name: getattr(drive, name)[:n] for name in columns})
+    columns = ("request", "scheduled_ns", "sent_ns", "first_byte_ns", "end_ns", "http_status")
+    return replace(
+        drive, **{name: getattr(drive, name)[:n] for name in (*columns, "headers", "replies")}
+    )
 
 
 def _found(
@@ -171,7 +173,7 @@ def _found(
     for drive in drives:
         outcomes, known = runs.outcomes(requests, drive, target.rows_before)
         tables.append(outcomes)
-    not_judged: list[dict[str, str]] = [TTFT]
+    not_judged: list[dict[str, str]] = [] if target.stream else [TTFT]
     if deployment is None:
         measures = from_inside(scenario, predicted, target.time)
     else:
@@ -180,7 +182,13 @@ def _found(
         measures = from_outside(scenario, predicted, known, costed, target.time)
         not_judged = unseen(scenario, nameable(scenario, deployment), known, costed)
     again = tables[1] if len(tables) > 1 else None
-    rows = judge(measures, predicted, tables[0], again, stream(scenario.run.seed, "check"))
+    chance = stream(scenario.run.seed, "check")
+    rows = judge(measures, predicted, tables[0], again, chance)
+    if target.stream:
+        begun = [_first_tokens(*pair) for pair in zip(tables, drives, strict=True)]
+        others = begun[1] if len(begun) > 1 else None
+        ttft = first_tokens(predicted, target.time)
+        rows += judge(ttft, predicted, begun[0], others, chance)
     tiers, alone = profiled
     blamed = culprits(scenario, rows)
     if deployment is not None:
@@ -209,6 +217,11 @@ def _found(
         "assumptions": [item.model_dump() for item in scenario.assumptions],
     }
     return Judged(summary, requests, predicted, tables[0])
+
+
+def _first_tokens(outcomes: OutcomeTable, drive: Drive) -> OutcomeTable:
+    """Return a drive's outcomes as if each had ended with the first words of its answer."""
+    return replace(outcomes, end_ns=drive.first_byte_ns - int(drive.facts["t0_ns"]))
 
 
 def _predicted(scenario: Scenario, requests: RequestTable, hops: dict[str, float]) -> OutcomeTable:

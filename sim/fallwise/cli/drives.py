@@ -36,6 +36,7 @@ class Target:
     deployment is our gateway, which says in headers what happened inside. each is the requests of
     the profile for each tier, time the tolerance of times, max_usd None without limit. played are
     the tiers that a stub answers for: their answers are texts of no meaning, graded by the table.
+    stream where answers are asked for as streams.
     """
 
     scenario: Scenario
@@ -49,6 +50,7 @@ class Target:
     profiled: bool
     max_usd: float | None
     played: tuple[int, ...] = ()
+    stream: bool = False
 
     @property
     def profile_rows(self) -> int:
@@ -116,6 +118,7 @@ class Runs:
             options = ["--one-by-one", "--gaps-s", *map(str, self._gaps_s()), *options]
         options = [*options, "--first", str(first), "--last", str(last)]
         options += ["--bodies-file", str(self._bodies()), "--keep-replies"]
+        options += ["--stream"] * target.stream
         if deployment is not None:
             options += ["--foreign"]
             options += ["--tier-header", deployment.tier_header or ""]
@@ -180,7 +183,8 @@ class Runs:
                 messages: Any = [{"role": "user", "content": f"request {i}"}]
                 if target.prompts is not None:
                     messages = target.prompts.messages[self.asked[i]]
-                lines.write(json.dumps({"model": model, "messages": messages}) + "\n")
+                body = {"model": model, "messages": messages, "stream": target.stream}
+                lines.write(json.dumps(body) + "\n")
         return file
 
     def _budget(self) -> Path:
