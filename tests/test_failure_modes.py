@@ -22,7 +22,7 @@ NAMED = {
     "confident-wrong": ["small is confidently wrong", "loses on wrong answers"],
     "low-volume": ["The volume is too low", "The cascade costs more than frontier-only"],
     "residency": ["were refused: they must stay local"],
-    "retry-storm": ["Retries make", "work that nobody waited for"],
+    "retry-storm": ["the failure has stayed", "Retries make", "work that nobody waited for"],
 }
 
 

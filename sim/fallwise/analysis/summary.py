@@ -43,6 +43,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from fallwise import __version__
+from fallwise.analysis.aftermath import stayed
 from fallwise.analysis.baselines import alone
 from fallwise.analysis.calibration import auroc, brier, ece
 from fallwise.analysis.findings import findings, warnings
@@ -107,9 +108,10 @@ def summarise(
         "seed": prediction.seed,
         "engine": prediction.engine,
     }
-    summary = about | describe(sample, compared, (grouped, others) if grouped else None)
+    summary: Summary = about | describe(sample, compared, (grouped, others) if grouped else None)
     summary["calibration"] = calibrate(scenario, prediction.requests)
     summary = in_time(summary, scenario, prediction.requests, cache_over_time(prediction))
+    summary["findings"][:0] = stayed(scenario, [run.outcomes for run in prediction.runs])
     progress(parts, parts)
     return summary
 
