@@ -155,6 +155,7 @@ class Replay:
             "pool": POOL,
             "machine_cpu_share": max(f["machine_cpu_share"] for f in self.facts),
             "cpu_wait_share": max(f["cpu_wait_share"] for f in self.facts),
+            "stolen_share": max(f["stolen_share"] for f in self.facts),
             "stopped": any(f["stopped"] for f in self.facts),
             "spent_usd": sum(f["spent_usd"] for f in self.facts),
         }
@@ -291,6 +292,7 @@ class DispatchUser(User):
             "cpu_share": share,
             "machine_cpu_share": (ended[0] - machine[0]) / max(1e-9, ended[1] - machine[1]),
             "cpu_wait_share": (_waited_s() - waited_s) / lasted_s,
+            "stolen_share": (ended[2] - machine[2]) / max(1e-9, ended[0] - machine[0]),
             "stopped": budget is not None and budget.stopped,
             "spent_usd": 0.0 if budget is None else budget.spent_usd,
         }
@@ -304,13 +306,15 @@ def _next_ns(gaps_s: list[float], row: int) -> int:
     return time.time_ns() + round(gap_s * 1e9)
 
 
-def _machine() -> tuple[float, float]:
-    """Return the seconds that all processors together have been busy, and have been there."""
+def _machine() -> tuple[float, float, float]:
+    """Return the seconds that all processors together have been busy, have been there, and have
+    been somebody else's: a host of virtual machines runs another one while this one has work.
+    """
     try:
         numbers = [int(x) for x in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
     except (OSError, ValueError, IndexError):
-        return 0.0, 0.0
-    return float(sum(numbers) - numbers[3] - numbers[4]), float(sum(numbers))
+        return 0.0, 0.0, 0.0
+    return float(sum(numbers) - numbers[3] - numbers[4]), float(sum(numbers)), float(numbers[7])
 
 
 def _waited_s() -> float:

@@ -158,6 +158,9 @@ def test_a_lost_request_is_a_difference_and_a_slow_client_is_a_doubt() -> None:
     slow = replace(drive, sent_ns=drive.sent_ns + (drive.sent_ns - drive.sent_ns[0]) // 10)
     others = replace(drive, facts=drive.facts | {"cpu_wait_share": 0.36})
     assert "wait for a processor during 36 %" in doubts(others)[0]
+    host = replace(drive, facts=drive.facts | {"stolen_share": 0.12})
+    assert "gave 12 % of this machine's time to others" in doubts(host)[0]
+    assert doubts(replace(drive, facts=drive.facts | {"stolen_share": 0.02})) == []
     assert "send lag" in doubts(late)[0]
     assert len(doubts(full)) == 2
     assert any("requests a second" in said for said in doubts(slow))

@@ -29,6 +29,8 @@ LAG_S, RATE, CPU = 0.005, 0.01, 0.9
 """A drive is not judged where the client was later, off the rate by more, or busier."""
 MACHINE: Final = 0.97
 """Nor where the whole machine, with the deployment on it, was busier than this."""
+STOLEN: Final = 0.1
+"""Nor where its host gave so much of its busy time to other machines."""
 CPU_WAIT: Final = 0.25
 """Share of the time in which programs waited for a processor; 2 cores of our own have below 0.1."""
 
@@ -188,6 +190,9 @@ def doubts(drive: Drive) -> list[str]:
     machine = drive.facts.get("machine_cpu_share") or 0.0
     if machine > MACHINE:
         found.append(f"this machine's processors, all together, were {100 * machine:.0f} % busy")
+    stolen = drive.facts.get("stolen_share") or 0.0
+    if stolen > STOLEN:
+        found.append(f"the host gave {100 * stolen:.0f} % of this machine's time to others")
     waited = drive.facts.get("cpu_wait_share") or 0.0
     if waited > CPU_WAIT:
         share = f"{100 * waited:.0f} % of the time"

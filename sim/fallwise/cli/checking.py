@@ -37,6 +37,8 @@ from fallwise.tables import ANSWERED, Floats, OutcomeTable, RequestTable
 
 __all__ = ["Judged", "judged"]
 
+TOLD = 0.01
+"""Share of stolen time from which on it is worth a word."""
 CENT = 0.01
 """USD: the gateway's bill and the stub's ledger may not be so far apart."""
 
@@ -271,6 +273,12 @@ def _findings(
             "included. That, as it was in the profile, and how late the client sent each request, "
             "is part of the prediction too."
         )
+    stolen = max(drive.facts.get("stolen_share") or 0.0 for drive in drives)
+    if stolen > TOLD:
+        found.append(
+            f"This is a virtual machine whose host gave {100 * stolen:.1f} % of its busy time to "
+            "others: p95 and p99 are longer for that alone, by milliseconds."
+        )
     if any((drive.http_status != 200).any() for drive in drives):
         found.append(f"Not everything was answered: {_statuses(drives)}.")
     if any(drive.facts["stopped"] for drive in drives):
@@ -293,6 +301,7 @@ def _pace(drive: Drive) -> dict[str, Any]:
     return {
         "offered_rps": rate_rps(drive.scheduled_ns),
         "achieved_rps": rate_rps(drive.sent_ns),
+        "stolen_share": drive.facts.get("stolen_share"),
         "send_lag_s_p99": float(np.quantile(drive.send_lag_s, 0.99)),
         "requests": len(drive.request),
     }
