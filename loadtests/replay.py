@@ -307,8 +307,9 @@ def _next_ns(gaps_s: list[float], row: int) -> int:
 
 
 def _machine() -> tuple[float, float, float]:
-    """Return the seconds that all processors together have been busy, have been there, and have
-    been somebody else's: a host of virtual machines runs another one while this one has work.
+    """Return the seconds that all processors together were busy, were there, and were stolen.
+
+    Stolen is what a host of virtual machines gives to another one while this one has work.
     """
     try:
         numbers = [int(x) for x in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
