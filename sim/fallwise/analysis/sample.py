@@ -37,6 +37,7 @@ __all__ = [
     "enough",
     "estimate",
     "held_ns",
+    "parts_of",
     "waited_ns",
     "warmup",
 ]
@@ -126,6 +127,11 @@ def warmup(prediction: Prediction) -> list[int]:
     return [mser5(run.outcomes.sojourn_s) for run in prediction.runs]
 
 
+def parts_of(runs: int, n: int) -> int:
+    """Return how many batches each of so many runs is, of n rows each."""
+    return min(1 if runs >= MANY_RUNS else -(-BATCHES // runs), n)
+
+
 def collect(prediction: Prediction, cuts: Sequence[int]) -> Sample:
     """Return the sample of a prediction, without the first cuts[r] requests of run r."""
     runs = prediction.runs
@@ -133,11 +139,10 @@ def collect(prediction: Prediction, cuts: Sequence[int]) -> Sample:
     measured = [rows(run.outcomes, *cut) for run, *cut in ends]
     times = _Measured(measured, [run.requests.segment[cut:] for run, cut, _ in ends])
     batches: list[Tally] = []
-    each = 1 if len(runs) >= MANY_RUNS else -(-BATCHES // len(runs))
     with ThreadPoolExecutor(1) as beside:  # Neither sorting nor summing holds the interpreter.
         sorted_too = beside.submit(times.prepare, len(prediction.scenario.traffic.segments))
         for run, cut, n in ends:
-            parts = min(each, n - cut)
+            parts = parts_of(len(runs), n - cut)
             batches += _batches(run, [cut + (n - cut) * b // parts for b in range(parts + 1)])
         sorted_too.result()
     return Sample(

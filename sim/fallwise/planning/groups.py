@@ -14,7 +14,7 @@ import numpy as np
 from fallwise.analysis.intervals import BATCHES, batch_share
 from fallwise.analysis.predict import Prediction
 from fallwise.analysis.questions import asked, widened
-from fallwise.analysis.sample import Json, estimate
+from fallwise.analysis.sample import Json, estimate, parts_of
 from fallwise.tables import Floats, Int64s
 
 __all__ = ["Groups", "Paid", "groups_of"]
@@ -69,13 +69,13 @@ class Groups:
 def groups_of(prediction: Prediction, cuts: Sequence[int]) -> Groups:
     """Return the groups of all rows after the cuts, run after run."""
     runs = list(zip(prediction.runs, cuts, strict=True))
-    batch: list[Int64s] = []
+    sizes: list[int] = []
     for run, cut in runs:
         n = len(run.outcomes) - cut
-        parts = 1 if len(runs) > 1 else min(BATCHES, n)
-        sizes = np.diff(n * np.arange(parts + 1) // parts)
-        batch.append(len(batch) + np.repeat(np.arange(parts), sizes))
+        parts = parts_of(len(runs), n)
+        sizes += np.diff(n * np.arange(parts + 1) // parts).tolist()
+    batch = np.repeat(np.arange(len(sizes)), sizes)
     question = asked(prediction, cuts)
     if question is not None:
         question = np.unique(question % BATCHES, return_inverse=True)[1]
-    return Groups(np.concatenate(batch), question)
+    return Groups(batch, question)
