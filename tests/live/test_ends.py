@@ -37,7 +37,9 @@ def children(pid: int) -> set[int]:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_check_that_is_ended_leaves_nobody_behind(number: int, tmp_path: Path) -> None:
-    code = "from fallwise.cli import main; main()"
+    # A shell has what it puts in the background ignore interrupts, and so the tests may do.
+    code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    code += "from fallwise.cli import main; main()"
     command = [sys.executable, "-c", code, "check", str(CASE), "--out", str(tmp_path / "out")]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
         assert process.stderr is not None
