@@ -26,7 +26,7 @@ from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
 WORLDS = settings(
-    max_examples=int(os.environ.get("FALLWISE_WORLDS", "300")),
+    max_examples=int(os.environ.get("FALLWISE_WORLDS", "200")),
     deadline=None,
     database=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],

@@ -70,9 +70,11 @@ def test_the_deployment_that_the_scenario_describes_loses_nothing(tmp_path: Path
         assert by_name[name]["agree"], name
 
 
-def test_the_time_to_the_first_token_is_judged_of_streams(tmp_path: Path) -> None:
-    _, summary = checked(tmp_path, "--stream")
-    assert summary["lost"] == 0 and summary["not_judged"] == []
+def test_streams_are_judged_by_their_first_token_too_with_times_under_load(tmp_path: Path) -> None:
+    _, summary = checked(tmp_path, "--stream", "--profile-load", "300")
+    assert (summary["lost"], summary["requests"], summary["not_judged"]) == (0, 600, [])
+    assert summary["billed_usd"] == pytest.approx(summary["ledger_usd"], rel=1e-9)
+    assert any("300 other requests at the planned rate" in said for said in summary["findings"])
     by_name = {row["measure"]: row for row in summary["rows"]}
     for name in ("cost_usd_mean", "quality", "tiers.small.accept_share", "answered_share"):
         assert by_name[name]["agree"], name
@@ -82,16 +84,6 @@ def test_the_time_to_the_first_token_is_judged_of_streams(tmp_path: Path) -> Non
         assert first["predicted"]["value"] == whole["predicted"]["value"]
         late_s = whole["measured"]["value"] - first["measured"]["value"]
         assert 0 <= late_s < 0.05 * whole["measured"]["value"]
-
-
-def test_times_under_load_are_asked_of_other_requests(tmp_path: Path) -> None:
-    _, summary = checked(tmp_path, "--profile-load", "300")
-    assert (summary["lost"], summary["requests"]) == (0, 600)
-    assert summary["billed_usd"] == pytest.approx(summary["ledger_usd"], rel=1e-9)
-    by_name = {row["measure"]: row for row in summary["rows"]}
-    for name in ("cost_usd_mean", "quality", "tiers.small.accept_share", "answered_share"):
-        assert by_name[name]["agree"], name
-    assert any("300 other requests at the planned rate" in said for said in summary["findings"])
 
 
 @pytest.mark.parametrize(
