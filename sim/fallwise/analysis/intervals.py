@@ -29,6 +29,7 @@ __all__ = [
     "batch_quantile",
     "batch_ratio",
     "batch_share",
+    "edges",
     "mser5",
     "order_statistic",
     "paired",
@@ -116,7 +117,7 @@ def batch_ratio(
     over, under = np.asarray(numerator, np.float64), np.asarray(denominator, np.float64)
     if not under.sum():
         return NOTHING
-    at = _edges(len(over), batches)[:-1]
+    at = edges(len(over), batches)[:-1]
     over, under = np.add.reduceat(over, at), np.add.reduceat(under, at)
     value = float(over.sum() / under.sum())
     deviations = (over - value * under) / under.mean()
@@ -237,7 +238,7 @@ def paired(a: ArrayLike, b: ArrayLike, batches: int = BATCHES, level: float = LE
     a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
     if not len(a):
         return Paired(NOTHING, math.nan)
-    at = _edges(len(a), batches)
+    at = edges(len(a), batches)
     means = [np.add.reduceat(x - x.mean(), at[:-1]) / np.diff(at) for x in (a, b)]
     return Paired(batch_mean(a - b, batches, level), _reduction(*means))
 
@@ -270,7 +271,7 @@ def _reduction(a: Floats, b: Floats) -> float:
     return apart / together if together else math.nan
 
 
-def _edges(n: int, batches: int) -> Int64s:
+def edges(n: int, batches: int) -> Int64s:
     """Return the edges of consecutive parts of n rows, equal to one row and none empty."""
     parts = max(1, min(batches, n))
     return np.arange(parts + 1) * n // parts
@@ -323,7 +324,7 @@ def _above(runs: Sequence[Floats], value: float, batches: int) -> Floats:
     each = -(-batches // len(runs))
     over, size = [], []
     for run in runs:
-        at = _edges(len(run), each)
+        at = edges(len(run), each)
         over += [np.count_nonzero(run[i:j] > value) for i, j in pairwise(at)]
         size += np.diff(at).tolist()
     counts, sizes = np.array(over, np.float64), np.array(size, np.float64)

@@ -17,6 +17,7 @@ from fallwise.analysis.intervals import (
     BATCHES,
     batch_ratio,
     batch_share,
+    edges,
     mser5,
     pooled_quantile,
 )
@@ -33,11 +34,11 @@ __all__ = [
     "Json",
     "Sample",
     "Times",
+    "batch_edges",
     "collect",
     "enough",
     "estimate",
     "held_ns",
-    "parts_of",
     "waited_ns",
     "warmup",
 ]
@@ -127,9 +128,9 @@ def warmup(prediction: Prediction) -> list[int]:
     return [mser5(run.outcomes.sojourn_s) for run in prediction.runs]
 
 
-def parts_of(runs: int, n: int) -> int:
-    """Return how many batches each of so many runs is, of n rows each."""
-    return min(1 if runs >= MANY_RUNS else -(-BATCHES // runs), n)
+def batch_edges(runs: int, n: int) -> Int64s:
+    """Return the edges of the batches of a run of n rows, one of so many runs."""
+    return edges(n, 1 if runs >= MANY_RUNS else -(-BATCHES // runs))
 
 
 def collect(prediction: Prediction, cuts: Sequence[int]) -> Sample:
@@ -142,8 +143,7 @@ def collect(prediction: Prediction, cuts: Sequence[int]) -> Sample:
     with ThreadPoolExecutor(1) as beside:  # Neither sorting nor summing holds the interpreter.
         sorted_too = beside.submit(times.prepare, len(prediction.scenario.traffic.segments))
         for run, cut, n in ends:
-            parts = parts_of(len(runs), n - cut)
-            batches += _batches(run, [cut + (n - cut) * b // parts for b in range(parts + 1)])
+            batches += _batches(run, (cut + batch_edges(len(runs), n - cut)).tolist())
         sorted_too.result()
     return Sample(
         scenario=prediction.scenario,

@@ -16,7 +16,7 @@ import numpy as np
 from fallwise.analysis.baselines import accept_all, only
 from fallwise.analysis.intervals import BATCHES, batch_ratio
 from fallwise.analysis.learning import Learned, curve
-from fallwise.analysis.sample import Json, Sample, enough, waited_ns
+from fallwise.analysis.sample import Json, Sample, batch_edges, enough, waited_ns
 from fallwise.analysis.settle import settle
 from fallwise.analysis.summary import SCORED, baselines_of, calibrate, describe, in_time
 from fallwise.analysis.tally import Tally, add, tally
@@ -57,8 +57,7 @@ def summarise_stream(
     given = scenario.run.warmup
     usual = 0 if scenario.by_the_clock else n // BATCHES
     cut = usual if given == "auto" else min(given, n - 1)
-    parts = min(BATCHES, n - cut)
-    edges = cut + (n - cut) * np.arange(parts + 1) // parts
+    edges = cut + batch_edges(1, n - cut)
     first = next(blocks(scenario, seed, n, min(SCORED, n)))
 
     others = baselines_of(scenario) if baselines else {}

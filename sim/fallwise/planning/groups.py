@@ -14,7 +14,7 @@ import numpy as np
 from fallwise.analysis.intervals import BATCHES, batch_share
 from fallwise.analysis.predict import Prediction
 from fallwise.analysis.questions import asked, widened
-from fallwise.analysis.sample import Json, estimate, parts_of
+from fallwise.analysis.sample import Json, batch_edges, estimate
 from fallwise.tables import Floats, Int64s
 
 __all__ = ["Groups", "Paid", "groups_of"]
@@ -71,9 +71,7 @@ def groups_of(prediction: Prediction, cuts: Sequence[int]) -> Groups:
     runs = list(zip(prediction.runs, cuts, strict=True))
     sizes: list[int] = []
     for run, cut in runs:
-        n = len(run.outcomes) - cut
-        parts = parts_of(len(runs), n)
-        sizes += np.diff(n * np.arange(parts + 1) // parts).tolist()
+        sizes += np.diff(batch_edges(len(runs), len(run.outcomes) - cut)).tolist()
     batch = np.repeat(np.arange(len(sizes)), sizes)
     question = asked(prediction, cuts)
     if question is not None:
