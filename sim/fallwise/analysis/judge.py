@@ -132,8 +132,7 @@ def culprits(scenario: Scenario, rows: list[Row]) -> list[dict[str, str]]:
                 found.append(_blame(tier.name, "queueing", "wait_s_mean", row))
     if not found and "cost_usd_mean" in differs:
         found.append(_blame("", "prices", "cost_usd_mean", differs["cost_usd_mean"]))
-    late = ("sojourn_s", "ttft_s")
-    slow = next((row for name, row in differs.items() if any(x in name for x in late)), None)
+    slow = _slow(differs)
     if not found and slow is not None:
         found.append(_blame("", "transport", slow["measure"], slow))
     return found
@@ -160,8 +159,7 @@ def culprits_from_outside(
     for name in ("cost_usd_mean", "answer_usd_mean"):
         if name in differs and not shares:
             found.append(_blame("", "prices or tokens", name, differs[name]))
-    late = ("sojourn_s", "ttft_s")
-    slow = next((row for name, row in differs.items() if any(x in name for x in late)), None)
+    slow = _slow(differs)
     if not found and slow is not None:
         found.append(_blame("", "service, queueing or transport", slow["measure"], slow))
     return found
@@ -172,6 +170,12 @@ def _blame(tier: str, cause: str, what: str, row: Row) -> dict[str, str]:
     where = f"tier {tier}: " if tier else ""
     said = f"{where}{cause}: {what} is {measured:.4g}, predicted {predicted:.4g}"
     return {"tier": tier, "cause": cause, "said": said}
+
+
+def _slow(differs: dict[str, Row]) -> Row | None:
+    """Return the first of the differences that is of a whole time."""
+    times = (row for name, row in differs.items() if "sojourn_s" in name or "ttft_s" in name)
+    return next(times, None)
 
 
 def doubts(drive: Drive) -> list[str]:

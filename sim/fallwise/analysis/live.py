@@ -35,10 +35,10 @@ class Drive:
     """What a replay's client saw; row i is the i-th request of its table.
 
     request, scheduled_ns, sent_ns, first_byte_ns (of a stream its first words, else end_ns), end_ns
-    (unix) and http_status are (n,); headers has each
-    response's x-fallwise-* headers; facts are the client's own: workers, in_flight_max, pool,
-    cpu_share_max, t0_ns, stopped. replies hold what the answers say of themselves (model, tier,
-    text, prompt_tokens, output_tokens, usd), where that was kept.
+    (unix) and http_status are (n,); headers has each response's x-fallwise-* headers; facts are the
+    client's own: workers, in_flight_max, pool, cpu_share_max, stolen_share, t0_ns, stopped. replies
+    hold what the answers say of themselves (model, tier, text, prompt_tokens, output_tokens, usd),
+    where that was kept.
     """
 
     request: Int64s

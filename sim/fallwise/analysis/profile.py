@@ -19,7 +19,7 @@ from fallwise.analysis.live import Drive
 from fallwise.analysis.measures import HOP_S, SHARE, TIME, Measure
 from fallwise.scenario import Scenario
 from fallwise.scenario.laws import Empirical
-from fallwise.tables import ACCEPTED, DECLINED, Floats, OutcomeTable, RequestTable
+from fallwise.tables import ACCEPTED, DECLINED, Floats, Int64s, OutcomeTable, RequestTable
 
 __all__ = ["as_loaded", "as_profiled", "profile", "scores_of", "ways_s"]
 
@@ -88,10 +88,7 @@ def as_profiled(scenario: Scenario, alone: Sequence[int], outcomes: OutcomeTable
     """Return the scenario with the times that the tiers took alone, in the place of its own."""
     for at, k in enumerate(alone):
         found = outcomes.take(np.arange(at, len(outcomes), len(alone)))
-        took_s = (found.busy_ns[found.hit_tier == k, k] / 1e9).tolist()
-        if took_s:
-            law = Empirical(kind="empirical", values_s=took_s)
-            scenario = scenario.with_tier(k, service=law)
+        scenario = _taking(scenario, k, found.busy_ns[found.hit_tier == k, k])
     return scenario
 
 
@@ -106,10 +103,16 @@ def as_loaded(scenario: Scenario, outcomes: OutcomeTable) -> Scenario:
         done = np.isin(outcomes.visit[:, k], (ACCEPTED, DECLINED))
         if outcomes.attempts is not None:
             done &= outcomes.attempts[:, k] <= 1
-        if done.any():
-            took_s = (outcomes.busy_ns[done, k] / 1e9).tolist()
-            scenario = scenario.with_tier(k, service=Empirical(kind="empirical", values_s=took_s))
+        scenario = _taking(scenario, k, outcomes.busy_ns[done, k])
     return scenario
+
+
+def _taking(scenario: Scenario, k: int, busy_ns: Int64s) -> Scenario:
+    """Return the scenario whose tier k takes one of these times; as it is where there are none."""
+    if not len(busy_ns):
+        return scenario
+    law = Empirical(kind="empirical", values_s=(busy_ns / 1e9).tolist())
+    return scenario.with_tier(k, service=law)
 
 
 def ways_s(

@@ -75,7 +75,6 @@ ProfileLoad = Annotated[
         min=0, metavar="N", help="Predict with times as they were in N other requests at this rate."
     ),
 ]
-
 Stream = Annotated[
     bool, typer.Option("--stream", help="Ask for streams, and judge the time to the first token.")
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from pathlib import Path
@@ -22,7 +22,14 @@ from fallwise.analysis.judge import (
     verdict,
 )
 from fallwise.analysis.live import Drive
-from fallwise.analysis.measures import TTFT, first_tokens, from_inside, from_outside, unseen
+from fallwise.analysis.measures import (
+    TTFT,
+    Measure,
+    first_tokens,
+    from_inside,
+    from_outside,
+    unseen,
+)
 from fallwise.analysis.outside import nameable, seen_of
 from fallwise.analysis.over_time import faults, over_time
 from fallwise.analysis.profile import as_loaded, as_profiled, profile, scores_of, ways_s
@@ -183,14 +190,16 @@ def _found(
         predicted = seen_of(scenario, deployment, requests, predicted)
         measures = from_outside(scenario, predicted, known, costed, target.time)
         not_judged = unseen(scenario, nameable(scenario, deployment), known, costed)
-    again = tables[1] if len(tables) > 1 else None
     chance = stream(scenario.run.seed, "check")
-    rows = judge(measures, predicted, tables[0], again, chance)
+
+    def judged_by(measures: Iterable[Measure], measured: list[OutcomeTable]) -> list[Any]:
+        again = measured[1] if len(measured) > 1 else None
+        return judge(measures, predicted, measured[0], again, chance)
+
+    rows = judged_by(measures, tables)
     if target.stream:
         begun = [_first_tokens(*pair) for pair in zip(tables, drives, strict=True)]
-        others = begun[1] if len(begun) > 1 else None
-        ttft = first_tokens(predicted, target.time)
-        rows += judge(ttft, predicted, begun[0], others, chance)
+        rows += judged_by(first_tokens(predicted, target.time), begun)
     tiers, alone = profiled
     blamed = culprits(scenario, rows)
     if deployment is not None:
