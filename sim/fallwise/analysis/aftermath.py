@@ -37,7 +37,8 @@ def stayed(scenario: Scenario, runs: Sequence[OutcomeTable]) -> Iterator[str]:
     if last_s - end_s < LONG * (end_s - begin_s):
         return
     from_s = (end_s + last_s) / 2
-    shares, ends, attempts = [], [], 0.0
+    shares, ends = [], []
+    here: list[Bools] = []
     for begin, end in ((0.0, begin_s), (from_s, last_s)):
         here = [(run.arrival_ns >= begin * 1e9) & (run.arrival_ns < end * 1e9) for run in runs]
         n = sum(int(rows.sum()) for rows in here)
@@ -48,10 +49,9 @@ def stayed(scenario: Scenario, runs: Sequence[OutcomeTable]) -> Iterator[str]:
         )
         shares.append(answered / n)
         ends.append(wilson(answered / n, n))
-        attempts = _attempts(runs, here)
     if shares[1] > shares[0] - DROP or ends[1][1] > ends[0][0]:
         return
-    why = ""
+    why, attempts = "", _attempts(runs, here)
     if attempts >= AGAIN:
         why = (
             f" Each visit makes {attempts:.2f} attempts there: what is tried again keeps it up. A "
