@@ -43,6 +43,7 @@ def fit(
     """
     from fallwise.draw.logs import LOGS
     from fallwise.report import refuse
+    from fallwise.tables.files import refuse_absent
 
     models = [name.strip() for name in (tiers or "").split(",") if name.strip()]
     if save is not None and save.exists():
@@ -56,8 +57,7 @@ def fit(
         files, summary = _from_log(table, name, models, key, save)
         show = _show_log
     else:
-        if not table.is_file():
-            raise TableError(Problem("does not exist", "give a table or a log", file=str(table)))
+        refuse_absent(table)
         if not models:
             rule, remedy = "says nothing", "name the table's models, cheapest first: small,big"
             raise TableError(Problem(rule, remedy, file="--tiers"))

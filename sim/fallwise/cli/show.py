@@ -242,8 +242,10 @@ def _tiers(summary: Json) -> Any:
 
 
 def _paths(summary: Json, scenario: Scenario, most: int = 8) -> Any:
+    from fallwise.analysis.money import unit_usd_per_s
+
     # What is rented is nobody's in particular: a path has only the price of its calls.
-    rented = any(tier.replica_usd_per_hour or tier.agent_usd_per_hour for tier in scenario.tiers)
+    rented = any(unit_usd_per_s(tier) for tier in scenario.tiers)
     paid = "$ of calls" if rented else "$ a request"
     table = blank_table("path", "share", "quality", paid, "p50", "p95", "p99")
     for path in summary["paths"][:most]:

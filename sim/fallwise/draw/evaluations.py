@@ -65,8 +65,7 @@ class EvaluationTable:
 
     def column(self, name: str, model: str) -> Floats:
         """Return (m,) numbers of one model; TableError if the column is absent or has gaps."""
-        if name in self.others:
-            raise TableError(self.others[name])
+        self._refuse_words(name)
         if name not in self.columns:
             rule = f"column is missing{names_one_of(name, self.columns)}"
             raise TableError(Problem(rule, "add or rename it", (name,), file=self.file))
@@ -82,10 +81,13 @@ class EvaluationTable:
 
     def has(self, name: str, model: str) -> bool:
         """Return True where a model has at least one number in a column; TableError if words."""
-        if name in self.others:
-            raise TableError(self.others[name])
+        self._refuse_words(name)
         j = self.models.index(model)
         return name in self.columns and not np.isnan(self.columns[name][:, j]).all()
+
+    def _refuse_words(self, name: str) -> None:
+        if name in self.others:
+            raise TableError(self.others[name])
 
     def find(self, name: str, model: str) -> Floats | None:
         """Return (m,) numbers of one model, None where it has none; TableError if some lack."""

@@ -50,10 +50,6 @@ class Replay:
             self.checked[name, model] = self.table.column(name, model)
         return self.checked[name, model]
 
-    def has(self, name: str, model: str) -> bool:
-        """Return True where the table has at least one number in a column of a model."""
-        return self.table.has(name, model)
-
     def shared_column(self, name: str) -> Floats:
         """Return a column that says the same for every model of a query: (rows,) float64."""
         models = self.table.models

@@ -115,9 +115,8 @@ def _score(score: Floats, right: Bools, loadings: Floats, k: int) -> dict[str, A
     seen = rho * loading
     if others:
         j = others[-1]
-        seen = (_rho(float(right[:, j].mean()), _sharp(score, right[:, j]), steps) or 0.0) / float(
-            loadings[j]
-        )
+        about = _rho(float(right[:, j].mean()), _sharp(score, right[:, j]), steps)
+        seen = (about or 0.0) / float(loadings[j])
     # Beyond these the score would have to vary more than it does.
     reach = sqrt((1 - loading**2) * (1 - rho**2)) * 0.999
     seen = min(max(seen, rho * loading - reach, 0.0), rho * loading + reach, HIGHEST)

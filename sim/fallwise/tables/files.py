@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from fallwise.errors import Problem, TableError
 
-__all__ = ["read_parquet", "read_rows", "write_parquet"]
+__all__ = ["read_parquet", "read_rows", "refuse_absent", "write_parquet"]
 
 ROOM: Final = 1 << 28
 EXPANSION: Final = 200
@@ -31,7 +31,7 @@ def read_rows(path: Path) -> Any:
     """
     import pyarrow as pa
 
-    _refuse_absent(path)
+    refuse_absent(path)
     kind, read = "CSV (.csv or .csv.gz)", _csv
     if path.suffix in (".parquet", ".pq"):
         kind, read = "parquet", _parquet
@@ -76,7 +76,8 @@ def write_parquet(path: Path, columns: Mapping[str, NDArray[Any]], note: str) ->
         half.unlink(missing_ok=True)
 
 
-def _refuse_absent(path: Path) -> None:
+def refuse_absent(path: Path) -> None:
+    """Raise TableError where there is no such file, or nothing in it."""
     if not path.is_file():
         rule = "is a folder, not a file" if path.is_dir() else "does not exist"
         raise TableError(Problem(rule, "give the path of a table", file=str(path)))

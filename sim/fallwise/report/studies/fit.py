@@ -198,9 +198,8 @@ def _quantiles(times: list[Json]) -> Table:
     for one in times:
         for row in one["quantiles"]:
             found = row["measured"]
-            ends = found["low"], found["high"]
-            known = None not in ends
-            inside = known and ends[0] <= row["fitted"] <= ends[1]
+            known = None not in (found["low"], found["high"])
+            inside = known and _inside(found | {"predicted": row["fitted"]})
             rows.append(
                 [
                     f"{one['model']}, p{100 * row['q']:.0f}",
