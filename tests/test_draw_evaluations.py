@@ -170,6 +170,13 @@ def test_words_in_a_column_that_nobody_asks_for_are_left_alone(tmp_path: Path) -
         table.column("told", "small")
 
 
+def test_names_and_labels_are_no_columns_of_numbers_though_they_are_numbers(tmp_path: Path) -> None:
+    path = write(frame().assign(split=1, answer_id=7), tmp_path, "t.parquet")
+    table = read_evaluations(path)
+    assert not {"query_id", "split", "answer_id"} & {*table.columns, *table.others}
+    assert table.answer is not None and (table.answer == 0).all()
+
+
 def test_what_lacks_in_a_column_is_told_apart_from_a_column_that_lacks(tmp_path: Path) -> None:
     rows = frame()
     rows.loc[rows["model"] == "big", "confidence"] = np.nan

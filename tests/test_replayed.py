@@ -43,6 +43,16 @@ def test_models_become_tiers_cheapest_first_and_the_best_one_last(tmp_path: Path
     assert named(["a/b", "c/b", "7"]) == ["b", "b-1", "tier-7"]
 
 
+def test_scores_of_the_last_model_are_not_asked_for(tmp_path: Path) -> None:
+    path = table(tmp_path / "t.csv", "cost_usd")
+    rows = [line.split(",") for line in path.read_text().splitlines()]
+    gaps = [[*row[:3], "", *row[4:]] if row[:2] == ["7", "org/good"] else row for row in rows]
+    path.write_text("\n".join(",".join(row) for row in gaps))
+    assert [tier.threshold is None for tier in replayed(path).tiers] == [False, False, True]
+    with pytest.raises(TableError, match="query_id 7: nan: is no number for 1 of 300"):
+        replayed(path, ["org/good", "cheap"])
+
+
 def test_one_command_leaves_rows_out_and_tunes_what_is_left(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -152,9 +152,11 @@ def read_evaluations(
 
     columns, others = {}, {}
     for name in rows.column_names:
+        if name in NOT_NUMBERS:
+            continue
         if name == "correct" or is_numeric(rows[name].type):
             columns[name] = pivot(numbers(rows, name, file))
-        elif name not in NOT_NUMBERS:
+        else:
             others[name] = no_number(rows, name, file)
     answer = pivot(_answers(rows, file)) if "answer_id" in rows.column_names else None
     of_dataset = of_dataset.astype(np.int64)

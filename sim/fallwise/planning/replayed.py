@@ -52,8 +52,9 @@ def replayed(
             tier["usd_column"] = "cost_usd"
         else:
             tier["usd_per_request"] = float(prices[i])
-        score = table.find(score_column, table.models[k])
-        if i < len(names) - 1 and score is not None:
+        # The last model's scores decide nothing, whatever they lack.
+        score = table.find(score_column, table.models[k]) if i < len(names) - 1 else None
+        if score is not None:
             tier["threshold"] = float(np.median(score))
         tiers.append(tier)
     answers = {"source": "replay", "table": path.name, "score_column": score_column}
