@@ -151,9 +151,7 @@ def read_evaluations(
         return np.asfortranarray(wide.reshape(len(found), len(models)))
 
     columns, others = {}, {}
-    for name in rows.column_names:
-        if name in NOT_NUMBERS:
-            continue
+    for name in (name for name in rows.column_names if name not in NOT_NUMBERS):
         if name == "correct" or is_numeric(rows[name].type):
             columns[name] = pivot(numbers(rows, name, file))
         else:
