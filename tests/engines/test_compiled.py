@@ -209,6 +209,55 @@ def test_a_changed_kernel_is_never_answered_by_the_old_one(tmp_path: Path) -> No
     assert hit_tier_and_cache_hits() == [5, 1]
 
 
+KEPT = """
+import sys
+from fallwise.engines import jit
+ADDED = int(sys.argv[1])
+if sys.argv[2] == "full":
+    class Full(type(jit.Path())):
+        def write_bytes(self, data):
+            super().write_bytes(data[:50])
+            raise OSError(28, "No space left on device")
+    jit.Path = Full
+@jit.kept
+def add(number):
+    return number + ADDED
+print(add(1), sum(add.stats.cache_hits.values()))
+"""
+
+
+def test_a_kernel_that_could_not_be_written_is_not_answered_by_another(tmp_path: Path) -> None:
+    file, kept = tmp_path / "adds.py", tmp_path / "kept"
+    file.write_text(KEPT)
+
+    def added_and_hits(added: int, disk: str = "free") -> list[int]:
+        command = [sys.executable, str(file), str(added), disk]
+        env = {**os.environ, "NUMBA_CACHE_DIR": str(kept)}
+        done = subprocess.run(command, env=env, capture_output=True, text=True, check=True)
+        return [int(word) for word in done.stdout.split()]
+
+    assert added_and_hits(1) == [2, 0]
+    assert added_and_hits(2, "full") == [3, 0]
+    assert added_and_hits(2) == [3, 0]
+    assert added_and_hits(1) == [2, 1]  # Both are there.
+    one, two = sorted(kept.rglob("*.kernel"), key=lambda path: path.stat().st_mtime)
+    assert not [path for path in one.parent.iterdir() if path not in (one, two)]
+    two.write_bytes(one.read_bytes())  # Of another key.
+    assert added_and_hits(2) == [3, 0]
+    two.write_bytes(two.read_bytes()[:-1])  # Torn.
+    assert added_and_hits(2) == [3, 0]
+    assert added_and_hits(2) == [3, 1]
+
+
+def test_few_kernels_of_a_function_stay(tmp_path: Path) -> None:
+    files = jit._Files(str(tmp_path), "f")
+    for key in range(jit.MOST + 3):
+        files.save(key, key)
+        os.utime(files._path(key), (key, key))
+    kept = [key for key in range(jit.MOST + 3) if files.load(key) == key]
+    assert kept == list(range(3, jit.MOST + 3))
+
+
 def test_without_a_folder_to_write_to_it_is_compiled_in_every_process(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -6,12 +6,14 @@ from collections import namedtuple
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 from fallwise.engines.jit import kept, part
 from fallwise.engines.told import told
 from numba import njit
 
 TEXT = """
+from enum import Enum
 from typing import NamedTuple
 import numpy as np
 FACTOR = 2
@@ -20,13 +22,16 @@ RECORD = np.dtype([("a", np.int64), ("b", np.int64)])
 class Pair(NamedTuple):
     first: int
     second: int
+class Way(Enum):
+    UP = 1
+OFFSET = np.dtype({"names": ["a"], "formats": ["i8"], "offsets": [8], "itemsize": 16})
 def made(step):
     return lambda x: x + step
 add = made(5)
 def inner(x, more=1):
     def within(y):
         return y * FACTOR
-    return within(x) + more + WEIGHT[0]
+    return within(x) + more + WEIGHT[0] + np.zeros(1, OFFSET)[0].a + (Way.UP is Way.UP)
 def outer(x):
     return inner(add(x)) if x > 0 else other.inner(x) + len(Pair(x, x)) + np.zeros(1, RECORD)[0].a
 """
@@ -56,6 +61,8 @@ def load(text: str) -> dict[str, Any]:
         ("more=1", "more=2"),
         ("y * FACTOR", "y + FACTOR"),
         ("x > 0", "x >= 0"),
+        ("UP = 1", "UP = 2"),
+        ('"offsets": [8]', '"offsets": [0]'),
         ("other.inner(x)", "other.add(x)"),
     ],
 )
@@ -84,9 +91,19 @@ def test_how_a_part_is_compiled_is_told_too() -> None:
     assert len({told(one), told(part(one)), told(njit(one)), told(njit(fastmath=True)(one))}) == 4
 
 
-def test_what_cannot_be_told_is_refused() -> None:
+@pytest.mark.parametrize("held", [object(), np.array([None])])
+def test_what_cannot_be_told_is_refused(held: object) -> None:
     names = load("def run(x):\n    return x if x in HELD else 0\ninner = None")
-    names["HELD"] = object()
+    names["HELD"] = held
+    with pytest.raises(TypeError, match="cannot be told"):
+        told(names["run"])
+
+
+def test_a_module_within_a_module_is_refused() -> None:
+    """What a function takes from it could not be found."""
+    names = load("def run(x):\n    return outer.inner.add(x)\ninner = None")
+    names["outer"] = ModuleType("outer")
+    names["outer"].inner = ModuleType("inner")
     with pytest.raises(TypeError, match="cannot be told"):
         told(names["run"])
 

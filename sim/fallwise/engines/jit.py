@@ -4,7 +4,9 @@ numba knows a kept kernel by the time stamp and size of its own file. That misse
 and constant that it takes from another file, and a file put in place with an old time stamp. The
 text of the files does not tell either: Python may have loaded what it compiled from an older one.
 So the key is of what numba compiles from: the kernel's function, and all that it reaches, as they
-are in this process when it is compiled (`told.py`); and what is compiled with.
+are in this process when it is compiled (`told.py`); and what is compiled with. It names the file of
+the kernel and is in it: numba numbers its files, and an index that was written when the file could
+not be leads to the kernel that had the number before.
 
 No kernel allocates. So numba's reference counts are switched off: a tuple of arrays passed from
 function to function would have them counted up and down atomically, at thirty times the cost.
@@ -17,21 +19,25 @@ it calls, although only the kernel is ever called from Python: two thirds of the
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cached_property
+from hashlib import sha256
 from importlib.metadata import version
+from pathlib import Path
+from pickle import loads
 from typing import Any, Final
+from uuid import uuid4
 
 import numba
 import numpy as np
-from numba import njit
+from numba import config, njit
 from numba.core.caching import FunctionCache
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import CompilerBase, DefaultPassBuilder
 from numba.core.compiler_machinery import register_pass
+from numba.core.serialize import dumps
 from numba.core.typed_passes import NativeLowering
 
 from fallwise.engines.told import told
@@ -42,6 +48,8 @@ __all__ = ["ONE", "ZERO", "kept", "part", "pasted"]
 # True or False is taken for a literal as well: it is made where it is handed over.
 ZERO: Final = np.int64(0)
 ONE: Final = np.int64(1)
+MOST: Final = 16
+"""So many kernels of one function stay on disk: one for each kind of arguments, and older ones."""
 
 
 class _Library(JITCodeLibrary):
@@ -94,18 +102,66 @@ pasted: Any = _njit(**_INSIDE, forceinline=True)
 """Put a function into the kernels that call it: for those called in one place, or very small."""
 
 
+class _Files:
+    """A file for each kernel, instead of numba's index: a checksum, then the key and the code.
+
+    A file that is torn or of another key is passed over: what is not found is compiled.
+    """
+
+    def __init__(self, folder: str, name: str) -> None:
+        self._folder, self._name = Path(folder), name
+
+    def _path(self, key: Any) -> Path:
+        return self._folder / f"{self._name}.{told(str(key))[:16]}.kernel"
+
+    def load(self, key: Any) -> Any:
+        try:
+            text = self._path(key).read_bytes()
+        except OSError:
+            return None
+        digest, inside = text[:32], text[32:]
+        made_by, data = loads(inside) if sha256(inside).digest() == digest else (None, None)
+        return data if made_by == key else None
+
+    def save(self, key: Any, data: Any) -> None:
+        path, inside = self._path(key), dumps((key, data))
+        half = path.with_name(f".{path.name}.{uuid4().hex}")
+        try:
+            half.write_bytes(sha256(inside).digest() + inside)
+            half.replace(path)
+        finally:
+            half.unlink(missing_ok=True)
+        found = sorted(self._folder.glob(f"{self._name}.*.kernel"), key=lambda p: p.stat().st_mtime)
+        for old in found[:-MOST]:
+            old.unlink(missing_ok=True)
+
+
 class _Kept(FunctionCache):
     """numba's, with a key that tells all that a kernel is made of."""
 
+    def __init__(self, function: Callable[..., int]) -> None:
+        super().__init__(function)
+        files: Any = _Files(self.cache_path, self._impl.filename_base)
+        self._cache_file = files
+
     @cached_property
     def _made_of(self) -> str:
-        asked = sorted(item for item in os.environ.items() if item[0].startswith("NUMBA_"))
+        asked = sorted((key, repr(vars(config)[key])) for key in dir(config) if _matters(key))
         versions = sys.version, numba.__version__, version("llvmlite"), np.__version__
         return told(self._py_func, _WAY, _INSIDE, _Library, _Lowering, _Compiler, asked, versions)
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        with suppress(OSError):  # No room: the next process compiles it again.
+            super().save_overload(sig, data)
 
     def _index_key(self, sig: Any, codegen: Any) -> Any:
         names = [getattr(kind, "fields", ()) for kind in sig]
         return *super()._index_key(sig, codegen), self._made_of, told(names)
+
+
+def _matters(key: str) -> bool:
+    """Return whether a setting of numba's may change what it compiles."""
+    return key.isupper() and not key.endswith("NUM_THREADS") and not key.startswith("CACHE_")
 
 
 def kept(function: Callable[..., int]) -> Callable[..., int]:

@@ -55,13 +55,13 @@ def _parts(value: Any, seen: dict[int, Any]) -> Iterator[str]:
     elif isinstance(value, frozenset):
         yield from _parts(sorted(value, key=repr), seen)
     elif isinstance(value, np.dtype):
-        yield from (repr(value.descr), str(value.isalignedstruct))
-    elif isinstance(value, np.ndarray):
-        yield from (value.dtype.str, str(value.shape), value.tobytes().hex())
+        yield repr(value)
+    elif isinstance(value, np.ndarray) and not value.dtype.hasobject:
+        yield from (repr(value.dtype), str(value.shape), value.tobytes().hex())
     elif isinstance(value, CodeType):
         yield from _code(value, seen)
-    elif isinstance(value, (BuiltinFunctionType, ModuleType, np.ufunc)):
-        yield value.__name__
+    elif isinstance(value, (BuiltinFunctionType, ModuleType, np.ufunc)) and _elsewhere(value):
+        yield f"{getattr(value, '__module__', None)}.{value.__name__}"
     elif isinstance(value, (FunctionType, type)):
         yield f"{value.__module__}.{value.__qualname__}"
         if not _elsewhere(value) and id(value) not in seen:
@@ -92,8 +92,10 @@ def _function(function: FunctionType, seen: dict[int, Any]) -> Iterator[str]:
 
 
 def _type(kind: type, seen: dict[int, Any]) -> Iterator[str]:
-    """Yield the fields of a named tuple and the functions of a class."""
+    """Yield the fields of a named tuple, the members of an enum and the functions of a class."""
     yield from _parts(getattr(kind, "_fields", ()), seen)
+    members = getattr(kind, "__members__", {})
+    yield from _parts([(name, member.value) for name, member in members.items()], seen)
     for name, value in sorted(vars(kind).items()):
         if isinstance(value, FunctionType):
             yield name
