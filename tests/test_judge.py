@@ -150,6 +150,19 @@ def test_a_planted_fault_is_found_and_named(
     assert (first["tier"], first["cause"]) == (tier_name, cause)
 
 
+@pytest.mark.parametrize(
+    ("failed", "cause"), [(0.3, "failures"), (0.1, "routing"), (-0.3, "routing")]
+)
+def test_who_accepts_less_by_what_fails_is_blamed_for_that(failed: float, cause: str) -> None:
+    rows = rows_of(PREDICTED.outcomes)
+    for row in rows:
+        moved = {"tiers.big.accept_share": -0.32, "tiers.big.failed_share": failed}
+        row["difference"]["value"] = moved.get(row["measure"], 0.0)
+        row["agree"] = None if row["measure"] in moved else True
+        row["agree"] = False if row["measure"] == "tiers.big.accept_share" else row["agree"]
+    assert [found["cause"] for found in culprits(CASE, rows)] == [cause]
+
+
 def test_a_lost_request_is_a_difference_and_a_slow_client_is_a_doubt() -> None:
     drive = said_of(PREDICTED)
     assert doubts(drive) == []

@@ -185,7 +185,8 @@ def test_a_cache_that_is_killed_and_comes_back_is_predicted(tmp_path: Path) -> N
     assert during["measured"]["value"] < 0.03
     for row in (before, after):
         assert row["predicted"]["value"] > 0.05
-        assert row["difference"]["value"] == pytest.approx(0, abs=0.05)
+        # A server of its own takes a moment to start again.
+        assert row["difference"]["value"] == pytest.approx(0, abs=0.08)
     for part in ("0 s to 2 s: ", "2 s to 4 s: ", "from 4 s: "):
         assert by_name[f"{part}answered_share"]["measured"]["value"] == 1
 

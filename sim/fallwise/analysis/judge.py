@@ -111,12 +111,10 @@ def culprits(scenario: Scenario, rows: list[Row]) -> list[dict[str, str]]:
     differs = {row["measure"]: row for row in rows if row["agree"] is False}
     found = []
     for tier in scenario.tiers:
-        # What was tried again has failed before, also where it went well in the end.
-        for what in ("failed_share", "attempts_mean"):
-            if f"tiers.{tier.name}.{what}" in differs:
-                differing = differs[f"tiers.{tier.name}.{what}"]
-                found.append(_blame(tier.name, "failures", what, differing))
-                break
+        failing = _failing(tier.name, rows, differs)
+        if failing is not None:
+            what = failing["measure"].removeprefix(f"tiers.{tier.name}.")
+            found.append(_blame(tier.name, "failures", what, failing))
     for cause, suffix in (("routing", "accept_share"), ("service", "service_s_mean")):
         for tier in scenario.tiers:
             row = differs.get(f"tiers.{tier.name}.{suffix}")
@@ -136,6 +134,23 @@ def culprits(scenario: Scenario, rows: list[Row]) -> list[dict[str, str]]:
     if not found and slow is not None:
         found.append(_blame("", "transport", slow["measure"], slow))
     return found
+
+
+def _failing(tier: str, rows: list[Row], differs: dict[str, Row]) -> Row | None:
+    """Return the row that tells that calls of a tier fail, if one does."""
+    failed, accepted, attempts = (
+        f"tiers.{tier}.{what}" for what in ("failed_share", "accept_share", "attempts_mean")
+    )
+    if failed in differs:
+        return differs[failed]
+    if accepted in differs:
+        # It accepts less by what fails: not told apart from chance alone, but that is why.
+        moved = differs[accepted]["difference"]["value"]
+        for row in rows:
+            if row["measure"] == failed and row["difference"]["value"] * -moved > moved**2 / 2:
+                return row
+    # What was tried again has failed before, also where it went well in the end.
+    return differs.get(attempts)
 
 
 def culprits_from_outside(
