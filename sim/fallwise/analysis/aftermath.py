@@ -2,65 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
 
-from fallwise.analysis.intervals import wilson
+from fallwise.analysis.predict import Prediction, predict
 from fallwise.scenario import Scenario
-from fallwise.tables import ANSWERED, Bools, OutcomeTable
+from fallwise.tables import ANSWERED, Bools, Floats, OutcomeTable
 
 __all__ = ["stayed"]
 
-DROP: Final = 0.1
-"""So much smaller must the share of answered requests be, long after, to be worth a word."""
+MORE: Final = 0.1
+"""So much more of the requests must have been answered without the cause, to be worth a word."""
 FEWEST: Final = 100
-"""Requests before and long after, below which nothing is said."""
+"""Requests, or visits of a tier, long after, below which nothing is said of them."""
 LONG: Final = 3
 """So many times as long as the cause must the run go on after it."""
 AGAIN: Final = 1.5
-"""Attempts a visit, long after, from which on retries are what keeps it up."""
+"""So many times the attempts a visit makes without the cause are what keeps it up."""
 
 
-def stayed(scenario: Scenario, runs: Sequence[OutcomeTable]) -> Iterator[str]:
+def stayed(prediction: Prediction) -> Iterator[str]:
     """Yield what is to be said of the second half of the time after all surges and outages.
 
-    Nothing where the load changes by itself, by the week or by growth, or what serves it by the
-    hour. Source: Bronson et al., Metastable Failures in Distributed Systems, HotOS (2021).
+    It is held against the same requests, run again without these: whatever else changes the load,
+    or is too much by itself, is so there too. Source: Bronson et al., Metastable Failures in
+    Distributed Systems, HotOS (2021).
     """
+    scenario, runs = prediction.scenario, prediction.runs
     begin_s, end_s = _span_s(scenario)
-    by_itself = scenario.traffic.week or scenario.traffic.growth_per_month
-    if by_itself or any(tier.hours for tier in scenario.tiers) or not end_s > begin_s:
-        return
-    last_s = min(float(run.arrival_ns.max()) / 1e9 for run in runs)
-    if last_s - end_s < LONG * (end_s - begin_s):
+    last_s = min(float(run.outcomes.arrival_ns.max()) / 1e9 for run in runs)
+    if not end_s > begin_s or last_s - end_s < LONG * (end_s - begin_s):
         return
     from_s = (end_s + last_s) / 2
-    shares, ends = [], []
-    here: list[Bools] = []
-    for begin, end in ((0.0, begin_s), (from_s, last_s)):
-        here = [(run.arrival_ns >= begin * 1e9) & (run.arrival_ns < end * 1e9) for run in runs]
-        n = sum(int(rows.sum()) for rows in here)
-        if n < FEWEST:
-            return
-        answered = sum(
-            int((run.status[rows] == ANSWERED).sum()) for run, rows in zip(runs, here, strict=True)
-        )
-        shares.append(answered / n)
-        ends.append(wilson(answered / n, n))
-    if shares[1] > shares[0] - DROP or ends[1][1] > ends[0][0]:
+    late = [run.outcomes.arrival_ns >= from_s * 1e9 for run in runs]
+    outcomes = [run.outcomes for run in runs]
+    if sum(int(rows.sum()) for rows in late) < FEWEST:
         return
-    why, attempts = "", _attempts(runs, here)
-    if attempts >= AGAIN:
-        why = (
-            f" Each visit makes {attempts:.2f} attempts there: what is tried again keeps it up. A "
-            "retry budget, a breaker, or work that ends when nobody waits for it lets it end."
-        )
+    share = _answered(outcomes, late)
+    if share > 1 - MORE:
+        return
+    calm = _calm(scenario)
+    without = [
+        predict(calm, run.seed, len(run.requests), run.engine).outcomes for run in prediction.runs
+    ]
+    could = _answered(without, late)
+    if share > could - MORE:
+        return
     yield (
-        f"What came from {begin_s:g} to {end_s:g} s has gone, and the failure has stayed: "
-        f"{100 * shares[0]:.3g} % of the requests before it were answered, and "
-        f"{100 * shares[1]:.3g} % of those from {from_s:,.0f} s on.{why}"
+        f"What came from {begin_s:,.10g} to {end_s:,.10g} s has gone, and the failure has stayed: "
+        f"from {from_s:,.0f} s to the end {100 * share:.3g} % of the requests were answered; "
+        f"without it, {100 * could:.3g} % would have been.{_why(scenario, outcomes, without, late)}"
     )
 
 
@@ -74,13 +67,46 @@ def _span_s(scenario: Scenario) -> tuple[float, float]:
     return min(begin for begin, _ in causes), max(end for _, end in causes)
 
 
-def _attempts(runs: Sequence[OutcomeTable], here: Sequence[Bools]) -> float:
-    """Return how many attempts a visit makes, at the tier where they are most."""
+def _calm(scenario: Scenario) -> Scenario:
+    """Return one run of the scenario without outages, and without surges but lulls."""
+    lulls = [surge for surge in scenario.traffic.surges if surge.factor <= 1]
+    return scenario.model_copy(
+        update={
+            "traffic": scenario.traffic.model_copy(update={"surges": lulls}),
+            "tiers": [tier.model_copy(update={"outages": None}) for tier in scenario.tiers],
+            "run": scenario.run.model_copy(update={"replications": 1}),
+        }
+    )
+
+
+def _answered(runs: list[OutcomeTable], late: list[Bools]) -> float:
+    """Return the share of the late requests that are answered."""
+    found = [run.status[rows] == ANSWERED for run, rows in zip(runs, late, strict=True)]
+    return float(np.concatenate(found).mean())
+
+
+def _why(
+    scenario: Scenario, runs: list[OutcomeTable], without: list[OutcomeTable], late: list[Bools]
+) -> str:
+    """Return what is to be said of the tier whose attempts have grown most, if they have."""
+    made, usual = _attempts(runs, late), np.maximum(_attempts(without, late), 1.0)
+    k = int(np.argmax(made / usual))
+    if made[k] < AGAIN * usual[k]:
+        return ""
+    return (
+        f" A visit of {scenario.tiers[k].name} makes {made[k]:.2f} attempts there, {usual[k]:.2f} "
+        "without it: what is tried again keeps it up. A retry budget, a breaker, or work that ends "
+        "when nobody waits for it lets it end."
+    )
+
+
+def _attempts(runs: list[OutcomeTable], late: list[Bools]) -> Floats:
+    """Return (K,): how many attempts a late visit of each tier makes; 0 where few are visited."""
     made = [
-        run.attempts[rows] for run, rows in zip(runs, here, strict=True) if run.attempts is not None
+        np.zeros_like(run.visit[rows]) if run.attempts is None else run.attempts[rows]
+        for run, rows in zip(runs, late, strict=True)
     ]
-    if not made:
-        return 0.0
     attempts = np.concatenate(made)
-    visits = np.maximum((attempts > 0).sum(axis=0), 1)
-    return float((attempts.sum(axis=0, dtype=np.int64) / visits).max())
+    visits = (attempts > 0).sum(axis=0)
+    mean: Floats = attempts.sum(axis=0, dtype=np.int64) / np.maximum(visits, 1)
+    return np.where(visits < FEWEST, 0.0, mean)

@@ -48,6 +48,7 @@ def summarise_stream(
 ) -> dict[str, Any]:
     """Return what summarise() would of predict(), in memory for a block and what is under way.
 
+    Whether a failure stays when its cause has gone is not looked for.
     Each baseline draws the requests again; progress is told how many are drawn, and of how many.
     ScenarioError where the run is not one long one.
     """

@@ -111,7 +111,7 @@ def summarise(
     summary: Summary = about | describe(sample, compared, (grouped, others) if grouped else None)
     summary["calibration"] = calibrate(scenario, prediction.requests)
     summary = in_time(summary, scenario, prediction.requests, cache_over_time(prediction))
-    summary["findings"][:0] = stayed(scenario, [run.outcomes for run in prediction.runs])
+    summary["findings"][:0] = stayed(prediction)
     progress(parts, parts)
     return summary
 
