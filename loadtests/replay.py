@@ -148,7 +148,8 @@ class Replay:
         }
         table = pa.table(columns).sort_by("request")
         facts = {
-            "t0_ns": self.t0_ns,
+            # When the requests' own clock began: the first of them came later.
+            "t0_ns": self.t0_ns - int(self.requests.arrival_ns[self.first]),
             "workers": self.workers,
             "in_flight_max": max(f["in_flight_max"] for f in self.facts),
             "cpu_share_max": max(f["cpu_share"] for f in self.facts),

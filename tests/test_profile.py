@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from analysis_cascades import scenario, tier
 from fallwise.analysis.predict import predict
-from fallwise.analysis.profile import as_loaded, ways_s
-from fallwise.cli.drives import Target, layout
-from fallwise.scenario import Scenario
+from fallwise.analysis.profile import FEWEST, as_loaded, ways_s
+from fallwise.cli.drives import Target, layout, on_own_clock
+from fallwise.draw import draw
+from fallwise.scenario import Scenario, override
 from fallwise.scenario.laws import Empirical
-from fallwise.tables import ACCEPTED, DECLINED
+from fallwise.tables import ACCEPTED, DECLINED, NOT_VISITED
 
 
 def world(**small: Any) -> Scenario:
@@ -43,15 +45,40 @@ def target(case: Scenario) -> Target:
 
 
 def test_times_under_load_are_those_of_visits_with_an_answer() -> None:
-    case = world(timeout_s=0.05)
+    case = world()
     found = predict(case).outcomes
-    loaded = as_loaded(case, found)
+    loaded, kept = as_loaded(case, found, case)
+    assert kept == {}
     for k in range(2):
         answered = np.isin(found.visit[:, k], (ACCEPTED, DECLINED))
         law = loaded.tiers[k].service
-        assert isinstance(law, Empirical) and 0 < answered.sum() < 400
+        assert isinstance(law, Empirical) and FEWEST <= answered.sum() <= 400
         np.testing.assert_array_equal(law.values_s, found.busy_ns[answered, k] / 1e9)
     assert loaded.tiers[1].name == "big" and loaded.tiers[0].threshold == 0.7
+
+
+def test_a_tier_keeps_its_time_where_limits_cut_some_or_few_told_it() -> None:
+    case = world(timeout_s=0.05)
+    found = predict(case).outcomes
+    alone = case.with_tier(0, service=Empirical(kind="empirical", values_s=[0.5]))
+    loaded, kept = as_loaded(case, found, alone)
+    assert kept.keys() == {"small"} and re.fullmatch(r"a time limit cut \d+ of .*", kept["small"])
+    assert loaded.tiers[0].service == alone.tiers[0].service
+    assert isinstance(loaded.tiers[1].service, Empirical)
+    few = found.take(slice(0, FEWEST - 1))
+    assert as_loaded(world(), few, alone)[0].tiers == alone.tiers
+    told = (found.visit[: FEWEST - 1, 1] != NOT_VISITED).sum()
+    assert as_loaded(world(), few, alone)[1]["big"] == f"only {told} visits told it"
+
+
+def test_calls_in_a_slow_time_are_not_told_twice() -> None:
+    case = world(outages=[{"from_s": 2, "to_s": 4, "slow": 3}])
+    found = predict(case).outcomes
+    law = as_loaded(case, found, case)[0].tiers[0].service
+    at_s = found.start_ns[:, 0] / 1e9
+    outside = (at_s < 2) | (at_s >= 4)
+    assert isinstance(law, Empirical) and 50 < outside.sum() < 390
+    np.testing.assert_array_equal(law.values_s, found.busy_ns[outside, 0] / 1e9)
 
 
 def test_visits_of_several_calls_do_not_tell_how_long_one_takes() -> None:
@@ -59,7 +86,7 @@ def test_visits_of_several_calls_do_not_tell_how_long_one_takes() -> None:
     found = predict(case).outcomes
     assert found.attempts is not None
     once = np.isin(found.visit[:, 0], (ACCEPTED, DECLINED)) & (found.attempts[:, 0] == 1)
-    law = as_loaded(case, found).tiers[0].service
+    law = as_loaded(case, found, case)[0].tiers[0].service
     assert isinstance(law, Empirical) and len(law.values_s) == once.sum() < 320
 
 
@@ -74,12 +101,21 @@ def test_a_way_is_that_of_a_request_that_the_same_tier_answered() -> None:
     assert (ways_s(found, away_s, np.random.default_rng(1)) > 1).all()
 
 
-def test_requests_under_load_come_between_those_to_tiers_alone_and_those_judged() -> None:
-    case = world()
+def test_the_judged_requests_are_those_of_the_scenario_whatever_comes_before() -> None:
+    surge = [{"from_s": 2, "to_s": 4, "factor": 3}]
+    traffic = {"arrivals": {"kind": "poisson", "rate_rps": 50.0}, "surges": surge}
+    case = override(world(), {"traffic": traffic})
     asked = target(case)
     table = layout(case, asked)
     assert (asked.profile_rows, asked.rows_before, len(table)) == (6, 11, 411)
-    alone = layout(case, replace(asked, loaded=0))
-    # The judged ones are others than those before, and the first of them all are the same.
-    np.testing.assert_array_equal(table.service_ns[:406], alone.service_ns)
-    assert (np.diff(table.arrival_ns) >= 0).all() and table.arrival_ns[6] == 0
+    drawn = draw(case, n=408)
+    clocks = replace(table, arrival_ns=on_own_clock(table, 11)).columns()
+    for name, column in clocks.items():
+        own = getattr(drawn, name)
+        np.testing.assert_array_equal(column[11:], own[:400], err_msg=name)
+        if name != "arrival_ns":
+            np.testing.assert_array_equal(column[:6:2], own[400:403], err_msg=name)
+            np.testing.assert_array_equal(column[1:6:2], own[400:403], err_msg=name)
+            np.testing.assert_array_equal(column[6:11], own[403:], err_msg=name)
+    assert not table.check().arrival_ns[:6].any()
+    np.testing.assert_array_equal(on_own_clock(table, 6)[6:11], drawn.arrival_ns[:5])

@@ -36,9 +36,9 @@ class Drive:
 
     request, scheduled_ns, sent_ns, first_byte_ns (of a stream its first words, else end_ns), end_ns
     (unix) and http_status are (n,); headers has each response's x-fallwise-* headers; facts are the
-    client's own: workers, in_flight_max, pool, cpu_share_max, stolen_share, t0_ns, stopped. replies
-    hold what the answers say of themselves (model, tier, text, prompt_tokens, output_tokens, usd),
-    where that was kept.
+    client's own: workers, in_flight_max, pool, cpu_share_max, stolen_share, stopped, and t0_ns:
+    when the clock of the arrivals began. replies hold what the answers say of themselves (model,
+    tier, text, prompt_tokens, output_tokens, usd), where that was kept.
     """
 
     request: Int64s
@@ -151,7 +151,7 @@ def outcomes_of(
 ) -> OutcomeTable:
     """Return what happened to the requests, all of which must be in the drive, in order.
 
-    first is the number that the drive gave to row 0 of requests. Times are from the drive's start.
+    first is the number that the drive gave to row 0 of requests. Times are on the arrivals' clock.
     The gateway's stamps are its own clock's: they are laid so that what the way there and back took
     is equal, and need no common clock. The cost is what the gateway said; the grade is that of the
     answer shipped, in the row and tier it was made for. A request of which the deployment said

@@ -19,14 +19,24 @@ from fallwise.analysis.live import Drive
 from fallwise.analysis.measures import HOP_S, SHARE, TIME, Measure
 from fallwise.scenario import Scenario
 from fallwise.scenario.laws import Empirical
-from fallwise.tables import ACCEPTED, DECLINED, Floats, Int64s, OutcomeTable, RequestTable
+from fallwise.tables import (
+    ACCEPTED,
+    DECLINED,
+    WORKED_OUT,
+    Floats,
+    Int64s,
+    OutcomeTable,
+    RequestTable,
+)
 
-__all__ = ["as_loaded", "as_profiled", "profile", "scores_of", "ways_s"]
+__all__ = ["FEWEST", "as_loaded", "as_profiled", "profile", "scores_of", "ways_s"]
 
 Summary = dict[str, Any]
 
 FEWEST: Final = 20
-"""Of so many requests that one tier answered their own ways are taken, of fewer those of all."""
+"""Of so many requests that one tier answered their own ways and times are taken, of fewer not."""
+CUT: Final = 0.01
+"""Nor are times of which a larger share was cut by a time limit."""
 
 
 def profile(
@@ -92,19 +102,34 @@ def as_profiled(scenario: Scenario, alone: Sequence[int], outcomes: OutcomeTable
     return scenario
 
 
-def as_loaded(scenario: Scenario, outcomes: OutcomeTable) -> Scenario:
+def as_loaded(
+    scenario: Scenario, outcomes: OutcomeTable, known: Scenario
+) -> tuple[Scenario, dict[str, str]]:
     """Return the scenario with the times that its tiers took in requests that went all its ways.
 
-    Only visits with an answer tell how long one takes, and only those of one call.
+    Only visits with an answer tell how long one takes, and only those of one call outside of an
+    outage. A tier keeps its time in `known` where these are few, or where time limits cut some of
+    them: those that were left would be the quick ones. Also returned: why, by the tier's name.
     """
+    kept = {}
     for k, tier in enumerate(scenario.tiers):
         if tier.kind in ("cache", "human"):
             continue
-        done = np.isin(outcomes.visit[:, k], (ACCEPTED, DECLINED))
-        if outcomes.attempts is not None:
+        visit, start_s = outcomes.visit[:, k], outcomes.start_ns[:, k] / 1e9
+        done = np.isin(visit, (ACCEPTED, DECLINED))
+        cut = visit == WORKED_OUT
+        if outcomes.attempts is not None and outcomes.cut_off is not None:
             done &= outcomes.attempts[:, k] <= 1
-        scenario = _taking(scenario, k, outcomes.busy_ns[done, k])
-    return scenario
+            cut |= outcomes.cut_off[:, k] > 0
+        for outage in tier.outages or ():
+            done &= [not outage.covers(at_s) for at_s in start_s.tolist()]
+        if done.sum() < FEWEST:
+            kept[tier.name] = f"only {done.sum()} visits told it"
+        elif cut.sum() > CUT * (done | cut).sum():
+            kept[tier.name] = f"a time limit cut {cut.sum()} of {(done | cut).sum()} visits"
+        else:
+            known = _taking(known, k, outcomes.busy_ns[done, k])
+    return known, kept
 
 
 def _taking(scenario: Scenario, k: int, busy_ns: Int64s) -> Scenario:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -32,15 +32,16 @@ from fallwise.analysis.measures import (
 )
 from fallwise.analysis.outside import nameable, seen_of
 from fallwise.analysis.over_time import faults, over_time
-from fallwise.analysis.profile import as_loaded, as_profiled, profile, scores_of, ways_s
+from fallwise.analysis.profile import ways_s
 from fallwise.analysis.settle import settle
-from fallwise.cli.drives import Runs, Target, layout
+from fallwise.cli.drives import Runs, Target, layout, on_own_clock
+from fallwise.cli.profiling import Known, profiled_by, statuses
 from fallwise.draw import stream
 from fallwise.engines import plan, simulate
 from fallwise.errors import CheckError, Problem
 from fallwise.policies import decide
 from fallwise.scenario import Scenario
-from fallwise.tables import ANSWERED, Floats, OutcomeTable, RequestTable
+from fallwise.tables import OutcomeTable, RequestTable
 
 __all__ = ["Judged", "judged"]
 
@@ -76,14 +77,8 @@ def judged(
     scenario, first = target.scenario, target.rows_before
     table = layout(scenario, target)
     runs = Runs(target, host, home, table)
-    known = _Known(([], []), scenario, {None: np.zeros(1)})
-    if target.profile_rows:
-        tell("profile: each tier alone")
-        known = _alone(runs, table, target.profile_rows)
-    if target.loaded:
-        tell("profile: at the planned rate")
-        known = _loaded(runs, table, known)
-    profiled, predicts, away_s = known
+    known = profiled_by(runs, tell)
+    predicts = known.predicts
     drives = []
     for r in range(target.drives):
         tell(f"drive {r + 1} of {target.drives}")
@@ -94,73 +89,26 @@ def judged(
     drives = [_head(drive, sent) for drive in drives]
     tell("predict and judge")
     served = table if predicts is scenario else layout(predicts, target)
+    served = replace(served, arrival_ns=on_own_clock(served, first))
     # What a scenario says of a deployment that is not ours is the time that its client sees.
     fold = not target.profiled and target.deployment is None
-    hops = {t["name"]: t["hop_s"] for t in profiled[0]} if fold else {}
+    hops = {t["name"]: t["hop_s"] for t in known.tiers[0]} if fold else {}
     requests = served.take(slice(first, first + sent))
-    requests = replace(requests, arrival_ns=requests.arrival_ns - requests.arrival_ns[0])
     predicted = _predicted(predicts, requests, hops)
     # How late the client itself sent a request is known, and counts on both sides; each one's way
     # is one of those of the profile.
-    way_s = ways_s(predicted, away_s, stream(scenario.run.seed, "transport"))
+    way_s = ways_s(predicted, known.away_s, stream(scenario.run.seed, "transport"))
     transport_s = float(np.median(way_s))
     way_s += np.maximum(drives[0].send_lag_s, 0)
     ways_ns = np.rint(way_s * 1e9).astype(np.int64)
     predicted = replace(predicted, end_ns=predicted.end_ns + ways_ns)
-    found = _found(runs, requests, predicted, drives, profiled)
-    found.summary["findings"] += _findings(target, drives, hops, transport_s)
+    found = _found(runs, requests, predicted, drives, known)
+    found.summary["findings"] += known.findings + _findings(target, drives, hops, transport_s)
     summary = found.summary | {"transport_s_p50": transport_s, "hop_s": hops}
     summary |= _money(target, runs, stub, stubbed)
     if summary["verdict"] != "differ" and summary["billing_differs"]:
         summary["verdict"] = "differ"
     return replace(found, summary=summary)
-
-
-class _Known(NamedTuple):
-    """What a profile tells.
-
-    tiers are profile()'s two lists, predicts the scenario to predict with, away_s (m,) how long
-    requests were in no tier: of all, by None, and where it is known by the tier that answered.
-    """
-
-    tiers: tuple[list[Any], list[Any]]
-    predicts: Scenario
-    away_s: dict[int | None, Floats]
-
-
-def _alone(runs: Runs, table: RequestTable, first: int) -> _Known:
-    """Ask each tier alone, by the first requests of the table."""
-    target, scenario = runs.target, runs.target.scenario
-    drive = runs.run("profile", 0, first, [])
-    head = table.take(slice(0, len(drive.request)))
-    outcomes, known = runs.outcomes(head, drive, 0)
-    if not (outcomes.status == ANSWERED).any():
-        rule = f"answered no request of the profile ({_statuses([drive])})"
-        remedy = "see that it takes the key and knows the models"
-        raise CheckError(Problem(rule, remedy, value=runs.host))
-    chance = stream(scenario.run.seed, "profile")
-    tiers = list(target.alone)
-    found = profile(scenario, tiers, head, outcomes, scores_of(drive), chance, graded=known)
-    away_s = np.zeros(1)
-    if target.deployment is None:
-        # The first of each round has found the deployment at rest, as a request does.
-        away_s = drive.way_s[:: len(tiers)]
-        away_s = away_s[~np.isnan(away_s)]
-    predicts = as_profiled(scenario, tiers, outcomes) if target.profiled else scenario
-    return _Known(found, predicts, {None: away_s})
-
-
-def _loaded(runs: Runs, table: RequestTable, known: _Known) -> _Known:
-    """Send other requests at the planned rate, and let their times be those to predict with."""
-    target, first = runs.target, runs.target.profile_rows
-    drive = runs.run("loaded", first, first + target.loaded, [])
-    rows = table.take(slice(first, first + len(drive.request)))
-    outcomes, _ = runs.outcomes(rows, drive, first)
-    way_s, hit = drive.way_s, outcomes.hit_tier
-    away_s: dict[int | None, Floats] = {None: way_s[~np.isnan(way_s)]}
-    for k in np.unique(hit[outcomes.status == ANSWERED]).tolist():
-        away_s[k] = way_s[(hit == k) & ~np.isnan(way_s)]
-    return known._replace(predicts=as_loaded(target.scenario, outcomes), away_s=away_s)
 
 
 def _head(drive: Drive, n: int) -> Drive:
@@ -175,7 +123,7 @@ def _found(
     requests: RequestTable,
     predicted: OutcomeTable,
     drives: list[Drive],
-    profiled: tuple[list[Any], list[Any]],
+    profile: Known,
 ) -> Judged:
     target, scenario, deployment = runs.target, runs.target.scenario, runs.target.deployment
     tables, known = [], False
@@ -200,12 +148,13 @@ def _found(
     if target.stream:
         begun = [_first_tokens(*pair) for pair in zip(tables, drives, strict=True)]
         rows += judged_by(first_tokens(predicted, target.time), begun)
-    tiers, alone = profiled
+    tiers, alone = profile.tiers
     blamed = culprits(scenario, rows)
     if deployment is not None:
         blamed = culprits_from_outside(scenario, rows, alone)
     lost = [int((d.http_status == 0 if deployment else ~d.said).sum()) for d in drives]
-    why = list(dict.fromkeys(said for drive in drives for said in doubts(drive)))
+    why = [said for drive in drives for said in doubts(drive)]
+    why = list(dict.fromkeys([*profile.doubts, *why]))
     summary = {
         "scenario": scenario.name,
         "command": "check",
@@ -266,13 +215,7 @@ def _findings(
             f"The way to each tier was measured and is part of the prediction ({said}): a fault "
             "that adds no more than 2 ms to a call is not seen."
         )
-    if target.loaded:
-        found.append(
-            f"The prediction takes each tier's time as it was in {target.loaded} other requests at "
-            "the planned rate, not as the scenario states it: what tiers on one machine cost each "
-            "other is part of it, at this rate."
-        )
-    elif target.profiled:
+    if target.profiled and not target.loaded:
         found.append(
             "The prediction takes each tier's time as it was alone, not as the scenario states it."
         )
@@ -289,21 +232,13 @@ def _findings(
             "others: p95 and p99 are longer for that alone, by milliseconds."
         )
     if any((drive.http_status != 200).any() for drive in drives):
-        found.append(f"Not everything was answered: {_statuses(drives)}.")
+        found.append(f"Not everything was answered: {statuses(drives)}.")
     if any(drive.facts["stopped"] for drive in drives):
         found.append(
             f"Stopped after {len(drives[0].request)} requests, so as not to spend more than "
             f"{target.max_usd:g} USD; those are judged."
         )
     return found
-
-
-def _statuses(drives: list[Drive]) -> str:
-    """Return how often each HTTP status came, in words; 0 is no connection."""
-    codes, counts = np.unique(
-        np.concatenate([drive.http_status for drive in drives]), return_counts=True
-    )
-    return ", ".join(f"HTTP {code}: {n}" for code, n in zip(codes, counts, strict=True))
 
 
 def _pace(drive: Drive) -> dict[str, Any]:

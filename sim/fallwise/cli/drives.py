@@ -19,9 +19,9 @@ from fallwise.draw import draw
 from fallwise.errors import CheckError, Problem
 from fallwise.scenario import Scenario
 from fallwise.scenario.live import Deployment
-from fallwise.tables import RequestTable
+from fallwise.tables import Int64s, RequestTable
 
-__all__ = ["Runs", "Target", "dearest_usd", "layout"]
+__all__ = ["Runs", "Target", "dearest_usd", "layout", "on_own_clock"]
 
 GAPS = 200
 LONGEST_GAP_S = 0.05
@@ -53,6 +53,11 @@ class Target:
     stream: bool = False
 
     @property
+    def each_alone(self) -> int:
+        """Return how many requests each tier is asked alone."""
+        return self.each if self.alone else 0
+
+    @property
     def profile_rows(self) -> int:
         """Return how many requests the profile has: the first rows of the layout."""
         return self.each * len(self.alone)
@@ -62,25 +67,44 @@ class Target:
         """Return how many requests come before those that are judged."""
         return self.profile_rows + self.loaded
 
+    @property
+    def profile_options(self) -> str:
+        """Return the options that say how many."""
+        return "--profile or --profile-load" if self.loaded else "--profile"
+
 
 def layout(scenario: Scenario, target: Target) -> RequestTable:
     """Return all requests: first the same ones for each tier alone, in turn, then the drives'.
 
-    The drives' begin with those of the profile under load.
+    The drives' begin with those of the profile under load. Those that are judged are the ones that
+    the scenario has without a profile; what comes before them are the ones after. A drive's clock
+    is the scenario's, and begins at the last arrival before it.
     """
-    each = target.each if target.alone else 0
-    drawn = draw(scenario, n=each + target.loaded + scenario.run.requests)
-    if len(drawn) <= each + target.loaded:
-        rule = f"has {len(drawn)} requests, and the profile takes {each + target.loaded}"
-        raise CheckError(Problem(rule, "give a smaller --profile", ("answers", "sample")))
-    rows = np.concatenate([_rows(target), np.arange(each, len(drawn))])
-    arrival = np.maximum(drawn.arrival_ns[rows] - drawn.arrival_ns[each], 0)
-    arrival[: target.profile_rows] = 0
-    return replace(drawn.take(rows), arrival_ns=arrival)
+    before = target.each_alone + target.loaded
+    drawn = draw(scenario, n=before + scenario.run.requests)
+    if len(drawn) <= before:
+        rule = f"has {len(drawn)} requests, and the profile takes {before}"
+        remedy = f"give a smaller {target.profile_options}"
+        raise CheckError(Problem(rule, remedy, ("answers", "sample")))
+    loaded_ns = drawn.arrival_ns[: target.loaded]
+    judged_ns = drawn.arrival_ns[: len(drawn) - before] + loaded_ns.max(initial=0)
+    arrival_ns = [np.zeros(target.profile_rows, np.int64), loaded_ns, judged_ns]
+    rows = drawn.take(_order(target, len(drawn)))
+    return replace(rows, arrival_ns=np.concatenate(arrival_ns))
 
 
-def _rows(target: Target) -> Any:
-    return np.repeat(np.arange(target.each), len(target.alone))
+def on_own_clock(table: RequestTable, first: int) -> Int64s:
+    """Return when all requests come on the clock of the drive that begins with row `first`."""
+    began_ns = table.arrival_ns[first - 1] if first else 0
+    return np.maximum(table.arrival_ns - began_ns, 0)
+
+
+def _order(target: Target, n: int) -> Int64s:
+    """Return which of n requests each row of the layout is."""
+    judged = n - target.each_alone - target.loaded
+    alone = np.arange(judged, judged + target.each_alone)
+    rest = np.arange(judged + target.each_alone, n), np.arange(judged)
+    return np.concatenate([np.repeat(alone, len(target.alone)), *rest])
 
 
 def dearest_usd(scenario: Scenario, requests: RequestTable) -> float:
@@ -100,10 +124,9 @@ class Runs:
         self.spent_usd, self.driven = 0.0, list[Drive]()
         self.asked: Any = None
         if target.prompts is not None:
-            scenario, each = target.scenario, target.each if target.alone else 0
-            n = each + len(table) - target.profile_rows
-            asked = asked_by(scenario, target.prompts, scenario.run.seed, n)
-            self.asked = asked[np.concatenate([_rows(target), np.arange(each, n)])]
+            n = len(table) - target.profile_rows + target.each_alone
+            asked = asked_by(target.scenario, target.prompts, target.scenario.run.seed, n)
+            self.asked = asked[_order(target, n)]
 
     def run(self, name: str, first: int, last: int, options: list[str]) -> Drive:
         """Drive some rows of the table, and return what the client saw."""
@@ -111,8 +134,7 @@ class Runs:
         # Every drive meets an empty cache: its keys are its own.
         salt = np.int64(uuid.uuid4().int >> 66)
         file, rows = self.home / f"{name}.requests.parquet", self.home / f"{name}.rows.parquet"
-        # The scenario's clock begins with each drive.
-        arrival_ns = np.maximum(self.table.arrival_ns - self.table.arrival_ns[first], 0)
+        arrival_ns = on_own_clock(self.table, first)
         replace(self.table, key=self.table.key ^ salt, arrival_ns=arrival_ns).save(file)
         if name == "profile":
             options = ["--one-by-one", "--gaps-s", *map(str, self._gaps_s()), *options]
@@ -130,6 +152,8 @@ class Runs:
         drive = read_drive(rows)
         self.spent_usd += float(drive.facts["spent_usd"])
         self.driven.append(drive)
+        if not len(drive.request):
+            raise CheckError(Problem("no request could be paid", "give a higher --max-usd"))
         if deployment is None and not drive.said.any():
             rule = "does not say which tier answered"
             remedy = "add deployment to the scenario: a tier_header, or tier_from_model"
@@ -143,7 +167,7 @@ class Runs:
         within a round there is no rest, as there is none within a request. It matters: a machine
         that has rested is slower at what comes next.
         """
-        at_s = self.table.arrival_ns[self.target.profile_rows :][: GAPS + 1] / 1e9
+        at_s = self.table.arrival_ns[self.target.rows_before :][: GAPS + 1] / 1e9
         gaps_s = np.diff(at_s)
         rounds_s = gaps_s * min(1.0, LONGEST_GAP_S / max(1e-9, gaps_s.mean()))
         rests = np.zeros((len(rounds_s), len(self.target.alone)))
