@@ -131,6 +131,27 @@ def test_a_deployment_that_does_as_predicted_agrees() -> None:
     assert json.dumps(rows, allow_nan=False)
 
 
+def test_a_prediction_that_another_profile_would_move_has_wider_intervals() -> None:
+    other = predict(override(CASE, {"tiers.big.service.p50_s": 2, "tiers.big.service.p99_s": 6}))
+    measured, measures = other.outcomes, list(from_inside(CASE, PREDICTED.outcomes))
+    name = "tiers.big.service_s_mean"
+
+    def row(*others: OutcomeTable) -> dict[str, Any]:
+        rows = judge(measures, PREDICTED.outcomes, measured, None, stream(1, "judge"), others)
+        return next(row for row in rows if row["measure"] == name)
+
+    sure, same, unsure = row(), row(measured, measured), row(measured, PREDICTED.outcomes)
+    assert same == sure and sure["agree"] is False and unsure["agree"] is None
+    moves = sure["difference"]["value"] / np.sqrt(2)
+    for key, z in (("difference", 2.5758), ("predicted", 1.96)):
+        for end in ("low", "high"):
+            far, was = (r[key][end] - r[key]["value"] for r in (unsure, sure))
+            expected = np.copysign(np.hypot(was, z * moves), was)
+            if key == "predicted":  # No time is below 0.
+                expected = max(expected, -unsure[key]["value"])
+            assert far == pytest.approx(expected, rel=1e-3)
+
+
 @pytest.mark.parametrize(
     ("values", "tier_name", "cause"),
     [

@@ -7,9 +7,10 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pytest
 from analysis_cascades import scenario, tier
 from fallwise.analysis.predict import predict
-from fallwise.analysis.profile import FEWEST, as_loaded, ways_s
+from fallwise.analysis.profile import FEWEST, as_loaded, drawn_again, ways_s
 from fallwise.cli.drives import Target, layout, on_own_clock
 from fallwise.draw import draw
 from fallwise.scenario import Scenario, override
@@ -99,6 +100,25 @@ def test_a_way_is_that_of_a_request_that_the_same_tier_answered() -> None:
     assert set(np.unique(ways[~first])) == {3.0, 4.0}
     away_s[0] = away_s[0][:19]
     assert (ways_s(found, away_s, np.random.default_rng(1)) > 1).all()
+
+
+def test_another_profile_has_as_many_of_the_same_times_and_moves_their_mean_as_chance_does() -> (
+    None
+):
+    stated = world()
+    values = np.random.default_rng(1).exponential(size=400)
+    told = stated.with_tier(0, service=Empirical(kind="empirical", values_s=values.tolist()))
+    chance, means = np.random.default_rng(2), []
+    for _ in range(300):
+        case, away_s = drawn_again(stated, told, {None: values, 1: values[:50]}, chance)
+        law = case.tiers[0].service
+        assert isinstance(law, Empirical) and len(law.values_s) == 400
+        assert set(law.values_s) <= set(values.tolist())
+        assert case.tiers[1] == stated.tiers[1]
+        assert {k: len(ways) for k, ways in away_s.items()} == {None: 400, 1: 50}
+        means.append(np.mean(law.values_s))
+    # The standard error of a mean, and 5 standard deviations of what 300 tell of it.
+    assert np.std(means) == pytest.approx(values.std() / 20, rel=5 / np.sqrt(600))
 
 
 def test_the_judged_requests_are_those_of_the_scenario_whatever_comes_before() -> None:

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 from fallwise.analysis.intervals import LEVEL, Estimate
 from fallwise.tables import Floats, Int64s
 
-__all__ = ["block_bootstrap", "block_length"]
+__all__ = ["block_bootstrap", "block_length", "block_resample"]
 
 QUIET: Final = 5
 """So many lags without correlation in a row, and there is none any more."""
@@ -50,6 +50,13 @@ def block_bootstrap(
         values[r] = statistic(*(column[rows] for column in columns))
     low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
     return Estimate(value, float(low), float(high))
+
+
+def block_resample(values: ArrayLike, generator: np.random.Generator) -> Floats:
+    """Return as many of the values, drawn again by blocks of neighbours."""
+    x = np.asarray(values, np.float64)
+    found: Floats = x[_rows(len(x), block_length(x), generator)]
+    return found
 
 
 def block_length(x: ArrayLike) -> float:

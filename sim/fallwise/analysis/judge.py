@@ -8,10 +8,11 @@ together) lies outside the tolerance; it is undecided where it is neither that n
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 import numpy as np
+from scipy.special import ndtri
 
 from fallwise.analysis.blocks import block_bootstrap
 from fallwise.analysis.live import Drive
@@ -41,13 +42,16 @@ def judge(
     measured: OutcomeTable,
     again: OutcomeTable | None,
     chance: np.random.Generator,
+    others: Sequence[OutcomeTable] = (),
 ) -> list[Row]:
     """Return a row for each measure; row i of the tables is the same request.
 
     again is a second drive of the same requests: no difference below that between the two drives
-    (the noise floor) is held against anybody. agree is None where it cannot be told.
+    (the noise floor) is held against anybody. others are what as good profiles would have
+    predicted: as far as these lie apart, all intervals of the prediction are wider. agree is None
+    where it cannot be told.
     """
-    return [_row(measure, predicted, measured, again, chance) for measure in measures]
+    return [_row(measure, predicted, measured, again, chance, others) for measure in measures]
 
 
 def _statistic(q: float, value: Floats, weight: Floats) -> float:
@@ -64,6 +68,7 @@ def _row(
     measured: OutcomeTable,
     again: OutcomeTable | None,
     chance: np.random.Generator,
+    others: Sequence[OutcomeTable],
 ) -> Row:
     p, m = ((measure.value(o), measure.weight(o)) for o in (predicted, measured))
 
@@ -77,7 +82,9 @@ def _row(
     def difference(a: Floats, b: Floats, c: Floats, d: Floats) -> float:
         return one(a, b) - one(c, d)
 
-    apart = interval(difference, (*m, *p), LEVEL)
+    told = [one(measure.value(o), measure.weight(o)) for o in others]
+    moves = float(np.std(told, ddof=1)) if told else 0.0
+    apart = _wider(interval(difference, (*m, *p), LEVEL), moves, LEVEL)
     tolerance = max(measure.least, measure.relative * abs(one(*p)))
     noise = None
     if again is not None:
@@ -92,13 +99,24 @@ def _row(
         agree = False
     return {
         "measure": measure.name,
-        "predicted": interval(one, p, 0.95),
+        "predicted": _wider(interval(one, p, 0.95), moves, 0.95, least=0.0),
         "measured": interval(one, m, 0.95),
         "difference": apart,
         "tolerance": tolerance,
         "noise_floor": noise,
         "agree": agree,
     }
+
+
+def _wider(
+    found: dict[str, Any], moves: float, level: float, least: float = -math.inf
+) -> dict[str, Any]:
+    """Return an interval with a second cause of error, of this standard deviation, added to it."""
+    if found["low"] is None:
+        return found
+    far = ndtri((1 + level) / 2) * moves
+    below, above = (math.hypot(found[end] - found["value"], far) for end in ("low", "high"))
+    return {**found, "low": max(least, found["value"] - below), "high": found["value"] + above}
 
 
 def culprits(scenario: Scenario, rows: list[Row]) -> list[dict[str, str]]:

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from fallwise.analysis.blocks import block_resample
 from fallwise.analysis.calibration import ece
 from fallwise.analysis.judge import judge
 from fallwise.analysis.live import Drive
@@ -29,7 +30,7 @@ from fallwise.tables import (
     RequestTable,
 )
 
-__all__ = ["FEWEST", "as_loaded", "as_profiled", "profile", "scores_of", "ways_s"]
+__all__ = ["FEWEST", "as_loaded", "as_profiled", "drawn_again", "profile", "scores_of", "ways_s"]
 
 Summary = dict[str, Any]
 
@@ -154,6 +155,24 @@ def ways_s(
         mine = predicted.hit_tier == k
         found[mine] = among[(u[mine] * len(among)).astype(np.int64)]
     return found
+
+
+def drawn_again(
+    scenario: Scenario,
+    predicts: Scenario,
+    away_s: dict[int | None, Floats],
+    chance: np.random.Generator,
+) -> tuple[Scenario, dict[int | None, Floats]]:
+    """Return what another profile of the same length might have told: times of tiers, and ways.
+
+    Blocks of neighbours are drawn again of the times that predicts has from a profile, and the
+    scenario itself has not.
+    """
+    for k, tier in enumerate(predicts.tiers):
+        if isinstance(tier.service, Empirical) and tier.service != scenario.tiers[k].service:
+            values = block_resample(tier.service.values_s, chance).tolist()
+            predicts = predicts.with_tier(k, service=Empirical(kind="empirical", values_s=values))
+    return predicts, {k: block_resample(ways, chance) for k, ways in away_s.items()}
 
 
 def _service(name: str, k: int) -> Measure:

@@ -6,7 +6,6 @@ import json
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -32,15 +31,11 @@ from fallwise.analysis.measures import (
 )
 from fallwise.analysis.outside import nameable, seen_of
 from fallwise.analysis.over_time import faults, over_time
-from fallwise.analysis.profile import ways_s
-from fallwise.analysis.settle import settle
-from fallwise.cli.drives import Runs, Target, layout, on_own_clock
+from fallwise.cli.drives import Runs, Target, layout
+from fallwise.cli.forecast import Forecast, forecast
 from fallwise.cli.profiling import Known, profiled_by, statuses
 from fallwise.draw import stream
-from fallwise.engines import plan, simulate
 from fallwise.errors import CheckError, Problem
-from fallwise.policies import decide
-from fallwise.scenario import Scenario
 from fallwise.tables import OutcomeTable, RequestTable
 
 __all__ = ["Judged", "judged"]
@@ -74,37 +69,22 @@ def judged(
 
     stub is where the bundled stub keeps its ledger; stubbed where it plays every tier.
     """
-    scenario, first = target.scenario, target.rows_before
-    table = layout(scenario, target)
+    table = layout(target.scenario, target)
     runs = Runs(target, host, home, table)
     known = profiled_by(runs, tell)
-    predicts = known.predicts
     drives = []
     for r in range(target.drives):
         tell(f"drive {r + 1} of {target.drives}")
-        drives.append(runs.run(f"drive{r}", first, len(table), runs.kept(r)))
+        drives.append(runs.run(f"drive{r}", target.rows_before, len(table), runs.kept(r)))
     sent = min(len(drive.request) for drive in drives)
     if sent < 2:
         raise CheckError(Problem("no request could be paid", "give a higher --max-usd"))
     drives = [_head(drive, sent) for drive in drives]
     tell("predict and judge")
-    served = table if predicts is scenario else layout(predicts, target)
-    served = replace(served, arrival_ns=on_own_clock(served, first))
-    # What a scenario says of a deployment that is not ours is the time that its client sees.
-    fold = not target.profiled and target.deployment is None
-    hops = {t["name"]: t["hop_s"] for t in known.tiers[0]} if fold else {}
-    requests = served.take(slice(first, first + sent))
-    predicted = _predicted(predicts, requests, hops)
-    # How late the client itself sent a request is known, and counts on both sides; each one's way
-    # is one of those of the profile.
-    way_s = ways_s(predicted, known.away_s, stream(scenario.run.seed, "transport"))
-    transport_s = float(np.median(way_s))
-    way_s += np.maximum(drives[0].send_lag_s, 0)
-    ways_ns = np.rint(way_s * 1e9).astype(np.int64)
-    predicted = replace(predicted, end_ns=predicted.end_ns + ways_ns)
-    found = _found(runs, requests, predicted, drives, known)
-    found.summary["findings"] += known.findings + _findings(target, drives, hops, transport_s)
-    summary = found.summary | {"transport_s_p50": transport_s, "hop_s": hops}
+    made = forecast(runs, known, drives[0])
+    found = _found(runs, made, drives, known)
+    found.summary["findings"] += known.findings + _findings(target, drives, made)
+    summary = found.summary | {"transport_s_p50": made.transport_s, "hop_s": made.hops}
     summary |= _money(target, runs, stub, stubbed)
     if summary["verdict"] != "differ" and summary["billing_differs"]:
         summary["verdict"] = "differ"
@@ -118,14 +98,9 @@ def _head(drive: Drive, n: int) -> Drive:
     )
 
 
-def _found(
-    runs: Runs,
-    requests: RequestTable,
-    predicted: OutcomeTable,
-    drives: list[Drive],
-    profile: Known,
-) -> Judged:
+def _found(runs: Runs, made: Forecast, drives: list[Drive], profile: Known) -> Judged:
     target, scenario, deployment = runs.target, runs.target.scenario, runs.target.deployment
+    requests, predicted, others = made.requests, made.outcomes, made.others
     tables, known = [], False
     for drive in drives:
         outcomes, known = runs.outcomes(requests, drive, target.rows_before)
@@ -135,14 +110,16 @@ def _found(
         measures = from_inside(scenario, predicted, target.time)
     else:
         costed = deployment.cost_header is not None
-        predicted = seen_of(scenario, deployment, requests, predicted)
+        predicted, *others = (
+            seen_of(scenario, deployment, requests, outcomes) for outcomes in (predicted, *others)
+        )
         measures = from_outside(scenario, predicted, known, costed, target.time)
         not_judged = unseen(scenario, nameable(scenario, deployment), known, costed)
     chance = stream(scenario.run.seed, "check")
 
     def judged_by(measures: Iterable[Measure], measured: list[OutcomeTable]) -> list[Any]:
         again = measured[1] if len(measured) > 1 else None
-        return judge(measures, predicted, measured[0], again, chance)
+        return judge(measures, predicted, measured[0], again, chance, others)
 
     rows = judged_by(measures, tables)
     if target.stream:
@@ -184,31 +161,9 @@ def _first_tokens(outcomes: OutcomeTable, drive: Drive) -> OutcomeTable:
     return replace(outcomes, end_ns=drive.first_byte_ns - int(drive.facts["t0_ns"]))
 
 
-def _predicted(scenario: Scenario, requests: RequestTable, hops: dict[str, float]) -> OutcomeTable:
-    """Return the prediction, as the gateway sees it."""
-    service_ns = requests.service_ns.copy(order="F")
-    call_ns, error_ns = (
-        None if column is None else column.copy(order="F")
-        for column in (requests.call_ns, requests.error_ns)
-    )
-    first = [0, *accumulate(tier.calls for tier in scenario.tiers)]
-    for name, hop_s in hops.items():
-        k = scenario.index(name)
-        service_ns[:, k] += round(hop_s * 1e9)
-        for column in (call_ns, error_ns):
-            if column is not None:
-                column[:, first[k] : first[k + 1]] += round(hop_s * 1e9)
-    decisions = decide(scenario, requests)
-    slowed = replace(requests, service_ns=service_ns, call_ns=call_ns, error_ns=error_ns)
-    outcomes = simulate(plan(scenario), slowed, decisions)
-    return settle(scenario, requests, decisions, outcomes)
-
-
-def _findings(
-    target: Target, drives: list[Drive], hops: dict[str, float], transport_s: float
-) -> list[str]:
+def _findings(target: Target, drives: list[Drive], made: Forecast) -> list[str]:
     found = []
-    hops = {name: hop_s for name, hop_s in hops.items() if hop_s > 0}
+    hops = {name: hop_s for name, hop_s in made.hops.items() if hop_s > 0}
     if hops and target.deployment is None:
         said = ", ".join(f"{name} {1e3 * hop_s:.1f} ms" for name, hop_s in hops.items())
         found.append(
@@ -219,11 +174,16 @@ def _findings(
         found.append(
             "The prediction takes each tier's time as it was alone, not as the scenario states it."
         )
+    if made.others:
+        found.append(
+            "How far another profile as long would have moved the prediction is part of its "
+            "intervals: a longer one tells more."
+        )
     if target.deployment is None:
         found.append(
-            f"Client and tiers are {1e3 * transport_s:.1f} ms apart, there and back, the gateway "
-            "included. That, as it was in the profile, and how late the client sent each request, "
-            "is part of the prediction too."
+            f"Client and tiers are {1e3 * made.transport_s:.1f} ms apart, there and back, the "
+            "gateway included. That, as it was in the profile, and how late the client sent each "
+            "request, is part of the prediction too."
         )
     stolen = max(drive.facts.get("stolen_share") or 0.0 for drive in drives)
     if stolen > TOLD:
