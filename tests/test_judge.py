@@ -133,12 +133,13 @@ def test_a_deployment_that_does_as_predicted_agrees() -> None:
 
 def test_a_prediction_that_another_profile_would_move_has_wider_intervals() -> None:
     other = predict(override(CASE, {"tiers.big.service.p50_s": 2, "tiers.big.service.p99_s": 6}))
-    measured, measures = other.outcomes, list(from_inside(CASE, PREDICTED.outcomes))
-    name = "tiers.big.service_s_mean"
+    measured, name = other.outcomes, "tiers.big.service_s_mean"
+    measures = [m for m in from_inside(CASE, PREDICTED.outcomes) if m.name == name]
 
     def row(*others: OutcomeTable) -> dict[str, Any]:
-        rows = judge(measures, PREDICTED.outcomes, measured, None, stream(1, "judge"), others)
-        return next(row for row in rows if row["measure"] == name)
+        chance = stream(1, "judge")
+        (row,) = judge(measures, PREDICTED.outcomes, measured, None, chance, others)
+        return row
 
     sure, same, unsure = row(), row(measured, measured), row(measured, PREDICTED.outcomes)
     assert same == sure and sure["agree"] is False and unsure["agree"] is None

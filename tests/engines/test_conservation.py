@@ -28,7 +28,7 @@ from fallwise.tables import (
 )
 from hypothesis import given, settings
 
-few = settings(max_examples=150, deadline=None, derandomize=True)
+few = settings(max_examples=100, deadline=None, derandomize=True)
 
 
 def places_of(world: World) -> list[int]:

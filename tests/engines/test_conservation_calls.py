@@ -30,7 +30,7 @@ from fallwise.tables import (
 )
 from hypothesis import given, settings
 
-few = settings(max_examples=150, deadline=None, derandomize=True)
+few = settings(max_examples=100, deadline=None, derandomize=True)
 calling = worlds().filter(lambda world: world.plan.calls is not None)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 from fallwise.analysis.intervals import LEVEL, Estimate
 from fallwise.tables import Floats, Int64s
 
-__all__ = ["block_bootstrap", "block_length", "block_resample"]
+__all__ = ["block_bootstrap", "block_length", "block_resample", "block_values"]
 
 QUIET: Final = 5
 """So many lags without correlation in a row, and there is none any more."""
@@ -38,18 +38,29 @@ def block_bootstrap(
     Source: Politis and Romano, The stationary bootstrap, J. American Statistical Assoc. 89 (1994).
     """
     columns = [np.asarray(array) for array in arrays]
-    n = len(columns[0])
-    value = float(statistic(*columns)) if n else math.nan
-    if n < 2:
-        return Estimate(value, math.nan, math.nan)
-    if block is None:
-        block = max(block_length(column) for column in columns)
-    values = np.empty(resamples)
-    for r in range(resamples):
-        rows = _rows(n, block, generator)
-        values[r] = statistic(*(column[rows] for column in columns))
+    value = float(statistic(*columns)) if len(columns[0]) else math.nan
+    values = block_values(statistic, arrays, generator, block=block, resamples=resamples)
     low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
     return Estimate(value, float(low), float(high))
+
+
+def block_values(
+    statistic: Callable[..., Any],
+    arrays: tuple[ArrayLike, ...],
+    generator: np.random.Generator,
+    *,
+    block: float | None = None,
+    resamples: int = 999,
+) -> Floats:
+    """Return (resamples, ...) what block_bootstrap() takes its interval from; NaN under 2 rows."""
+    columns = [np.asarray(array) for array in arrays]
+    n = len(columns[0])
+    if n < 2:
+        return np.full((resamples, *np.shape(statistic(*columns) if n else 0.0)), math.nan)
+    if block is None:
+        block = max(block_length(column) for column in columns)
+    drawn = (_rows(n, block, generator) for _ in range(resamples))
+    return np.array([statistic(*(column[rows] for column in columns)) for rows in drawn])
 
 
 def block_resample(values: ArrayLike, generator: np.random.Generator) -> Floats:

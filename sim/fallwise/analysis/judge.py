@@ -8,13 +8,14 @@ together) lies outside the tolerance; it is undecided where it is neither that n
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import numpy as np
 from scipy.special import ndtri
 
-from fallwise.analysis.blocks import block_bootstrap
+from fallwise.analysis.blocks import block_values
+from fallwise.analysis.intervals import Estimate
 from fallwise.analysis.live import Drive
 from fallwise.analysis.measures import Measure
 from fallwise.scenario import Scenario
@@ -72,19 +73,16 @@ def _row(
 ) -> Row:
     p, m = ((measure.value(o), measure.weight(o)) for o in (predicted, measured))
 
-    def interval(statistic: Callable[..., float], arrays: Any, level: float) -> dict[str, Any]:
-        found = block_bootstrap(statistic, arrays, chance, resamples=RESAMPLES, level=level)
-        return found.dict()
-
     def one(value: Floats, weight: Floats) -> float:
         return _statistic(measure.q, value, weight)
 
-    def difference(a: Floats, b: Floats, c: Floats, d: Floats) -> float:
-        return one(a, b) - one(c, d)
+    def both(a: Floats, b: Floats, c: Floats, d: Floats) -> tuple[float, float]:
+        return one(a, b), one(c, d)
 
+    drawn = block_values(both, (*m, *p), chance, resamples=RESAMPLES)
     told = [one(measure.value(o), measure.weight(o)) for o in others]
     moves = float(np.std(told, ddof=1)) if told else 0.0
-    apart = _wider(interval(difference, (*m, *p), LEVEL), moves, LEVEL)
+    apart = _interval(one(*m) - one(*p), drawn[:, 0] - drawn[:, 1], LEVEL, moves)
     tolerance = max(measure.least, measure.relative * abs(one(*p)))
     noise = None
     if again is not None:
@@ -99,8 +97,8 @@ def _row(
         agree = False
     return {
         "measure": measure.name,
-        "predicted": _wider(interval(one, p, 0.95), moves, 0.95, least=0.0),
-        "measured": interval(one, m, 0.95),
+        "predicted": _interval(one(*p), drawn[:, 1], 0.95, moves, least=0.0),
+        "measured": _interval(one(*m), drawn[:, 0], 0.95),
         "difference": apart,
         "tolerance": tolerance,
         "noise_floor": noise,
@@ -108,15 +106,19 @@ def _row(
     }
 
 
-def _wider(
-    found: dict[str, Any], moves: float, level: float, least: float = -math.inf
+def _interval(
+    value: float, drawn: Floats, level: float, moves: float = 0.0, least: float = -math.inf
 ) -> dict[str, Any]:
-    """Return an interval with a second cause of error, of this standard deviation, added to it."""
-    if found["low"] is None:
-        return found
-    far = ndtri((1 + level) / 2) * moves
-    below, above = (math.hypot(found[end] - found["value"], far) for end in ("low", "high"))
-    return {**found, "low": max(least, found["value"] - below), "high": found["value"] + above}
+    """Return a value with its percentile interval, and a second cause of error in it.
+
+    moves is the standard deviation of that cause, least what no bound is below.
+    """
+    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
+    if moves:
+        far = ndtri((1 + level) / 2) * moves
+        low, high = value - math.hypot(value - low, far), value + math.hypot(high - value, far)
+        low = max(least, low)
+    return Estimate(value, float(low), float(high)).dict()
 
 
 def culprits(scenario: Scenario, rows: list[Row]) -> list[dict[str, str]]:
