@@ -264,6 +264,26 @@ def test_upkeep_is_counted_beside_what_a_pick_saves() -> None:
     assert (alone["policy"], alone["saving_with_upkeep"]) == ("frontier_only", None)
 
 
+def test_upkeep_is_part_of_what_is_picked_by_cost_or_held_to_a_budget() -> None:
+    month = 30.4375 * 86_400
+    plain, slack = tune(synthetic(), Goal(quality=0.85))["pick"], 0.065
+    # More than it saves: then there had better be none.
+    for usd in (0.5 * plain["saving"]["value"], 1.5 * plain["saving"]["value"]):
+        case = synthetic(**{"money.upkeep_usd_per_month": usd * month})
+        chosen = tune(case, Goal(quality=0.85))["pick"]
+        expected = "cascade" if usd < plain["saving"]["value"] else "frontier_only"
+        assert chosen["policy"] == expected
+    case = synthetic(**{"money.upkeep_usd_per_month": 0.2 * month})
+    free, kept = (tune(one, Goal(usd=0.8))["pick"] for one in (synthetic(), case))
+    assert free["cost_usd_mean"]["value"] == pytest.approx(0.8, rel=slack)
+    assert kept["cost_usd_mean"]["value"] == pytest.approx(0.6, rel=slack)
+    assert kept["quality"]["value"] < free["quality"]["value"]
+    # One tier alone has none: a budget below the upkeep buys it.
+    lone = tune(case, Goal(usd=0.15))["pick"]
+    assert (lone["escalation_rate"]["value"], lone["saving_with_upkeep"]) == (0.0, None)
+    assert lone["cost_usd_mean"]["value"] == pytest.approx(0.1) and lone["met"]
+
+
 def test_frontier_only_is_not_the_people_behind_it() -> None:
     people = tier("people", kind="human", agents=1, answers={"accuracy": 0.99})
     people |= {"service": {"kind": "fixed", "value_s": 600.0}, "usd_per_request": 5.0}

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from fallwise.analysis.money import unit_usd_per_s
+from fallwise.analysis.money import unit_usd_per_s, upkeep_usd_per_s
 from fallwise.draw import draw, questions, stream, table_of
 from fallwise.errors import Problem, ScenarioError
 from fallwise.scenario import Scenario
@@ -51,6 +51,11 @@ class Half:
     def gap_s(self) -> float:
         """Return the mean time between the arrivals of the whole run."""
         return float(self.run.arrival_ns[-1]) / 1e9 / len(self.run)
+
+    @property
+    def upkeep_usd(self) -> float:
+        """Return what keeping up a cascade costs a request, whatever it answers."""
+        return 0.0 if self.drawn is None else self.gap_s * upkeep_usd_per_s(self.drawn[0])
 
     @property
     def labels(self) -> int:

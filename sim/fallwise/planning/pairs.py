@@ -43,11 +43,12 @@ def best_pair(
         half, waits = tuning.half, _waits(scenario, goal, tuning, i, j, engine)
         p95_s = None if waits is None else waits.at
         alone = tuning.frontier
-        among = candidates(goal, fork, alone, half.question, half.weight, rents, p95_s)
+        about = half.question, half.weight
+        among = candidates(goal, fork, alone, *about, rents, p95_s, half.upkeep_usd)
         found = pick(goal, among)
         if found is None or found.frontier_only:
             continue
-        worth = -found.quality if goal.usd is not None else found.cost_usd_mean
+        worth = -found.quality if goal.usd is not None else found.cost_usd_mean + found.upkeep_usd
         if best is None or worth < best[0]:
             best = worth, i, j, found.threshold
     if best is None:

@@ -83,6 +83,7 @@ class Candidates:
     cost_usd_mean, quality   (m,)
     room     (m,)  how far the goal is surpassed, in grades or in dollars
     safe     (m,)  the lower end of room's one-sided 95 % interval
+    upkeep_usd (m,) what keeping it up adds to a request's cost: 0 where one tier alone answers all
     p95_s    (m,)  how long 95 % of the requests take; None where nobody asked
     """
 
@@ -91,6 +92,7 @@ class Candidates:
     quality: Floats
     room: Floats
     safe: Floats
+    upkeep_usd: Floats
     p95_s: Floats | None = None
 
 
@@ -98,13 +100,15 @@ class Candidates:
 class Pick:
     """What was chosen: a threshold, infinity (all are sent on) or NaN (frontier-only).
 
-    safe is the lower end of what is left of the goal's room, as in Candidates.
+    safe is the lower end of what is left of the goal's room, and upkeep_usd what keeping it up adds
+    to a request's cost, as in Candidates.
     """
 
     threshold: float
     cost_usd_mean: float
     quality: float
     safe: float = math.nan
+    upkeep_usd: float = 0.0
 
     @property
     def frontier_only(self) -> bool:
@@ -175,12 +179,13 @@ def candidates(
     weight: Floats,
     rents: Rents | None = None,
     p95_s: Callable[[Floats], Floats] | None = None,
+    upkeep_usd: float = 0.0,
 ) -> Candidates:
     """Return every threshold of a fork, and frontier-only, judged against a goal.
 
     frontier is what it alone would have come to: quality and cost, (n,) arrays, rented capacity
-    included. rents is what that adds to a request's cost in the cascade; p95_s gives how long
-    requests take at thresholds, NaN is frontier-only.
+    included. rents is what that adds to a request's cost in the cascade, upkeep_usd what keeping it
+    up does; p95_s gives how long requests take at thresholds, NaN is frontier-only.
     """
     ways = zip((*fork.correct, frontier[0]), (*fork.cost_usd, frontier[1]), strict=True)
     kept, sent, other = (_room(goal, quality, usd, frontier[0]) for quality, usd in ways)
@@ -190,8 +195,12 @@ def candidates(
     mean = np.append(room.quality, np.average(other, weights=weight))
     square = np.append(room.cost_usd_mean, np.average(other**2, weights=weight))
     error = _error(goal, mean, square, _independent(question, weight))
+    # Where nothing is sent on, one tier answers all: that is no cascade to keep up.
+    least = -math.inf if not fork.asked.all() else float(fork.score.min(initial=math.inf))
+    upkeep = np.append(upkeep_usd * (curve.threshold > least), 0.0)
     if goal.usd is not None:
         mean[:-1] -= rent
+        mean -= upkeep
     threshold = np.append(curve.threshold, math.nan)
     return Candidates(
         threshold,
@@ -199,6 +208,7 @@ def candidates(
         np.append(curve.quality, np.average(frontier[0], weights=weight)),
         mean,
         mean - ONE_SIDED * error,
+        upkeep,
         None if p95_s is None else p95_s(threshold),
     )
 
@@ -210,6 +220,7 @@ def listed(
     question: Int64s,
     weight: Floats,
     p95_s: Floats | None = None,
+    upkeep_usd: float = 0.0,
 ) -> Candidates:
     """Return ways by their number, and frontier-only, judged against a goal.
 
@@ -221,26 +232,30 @@ def listed(
     mean = room @ share
     error = _error(goal, mean, room**2 @ share, _independent(question, weight))
     number = np.append(np.arange(len(quality) - 1.0), math.nan)
-    return Candidates(number, cost @ share, quality @ share, mean, mean - ONE_SIDED * error, p95_s)
+    upkeep = np.append(np.full(len(number) - 1, upkeep_usd), 0.0)
+    if goal.usd is not None:
+        mean = mean - upkeep
+    safe = mean - ONE_SIDED * error
+    return Candidates(number, cost @ share, quality @ share, mean, safe, upkeep, p95_s)
 
 
 def pick(goal: Goal, among: Candidates) -> Pick | None:
     """Return the best candidate that holds the goal, None where none does.
 
-    Best: the cheapest, or at a budget the one of the highest quality; of equals the other number
-    decides, and then the first threshold. Rounding is no reason to miss a goal.
+    Best: the cheapest, upkeep counted, or at a budget the one of the highest quality; of equals the
+    other number decides, and then the first threshold. Rounding is no reason to miss a goal.
     """
     holds: Bools = (among.safe if goal.sure else among.room) >= -1e-12
     if goal.p95_s is not None and among.p95_s is not None:
         holds = holds & (among.p95_s <= goal.p95_s * (1 + 1e-12))
     if not holds.any():
         return None
-    first, second = among.cost_usd_mean, -among.quality
+    first, second = among.cost_usd_mean + among.upkeep_usd, -among.quality
     if goal.usd is not None:
         first, second = second, first
     at = np.flatnonzero(holds)
     best = at[np.lexsort((at, _rounded(second[at]), _rounded(first[at])))[0]]
-    found = (among.threshold, among.cost_usd_mean, among.quality, among.safe)
+    found = among.threshold, among.cost_usd_mean, among.quality, among.safe, among.upkeep_usd
     return Pick(*(float(column[best]) for column in found))
 
 

@@ -81,9 +81,8 @@ class Tried:
         """Return what can be picked, judged by all rows or by some."""
         alone = self.frontier[0][rows], self.frontier[1][rows]
         ways = self.quality[:, rows], self.cost_usd[:, rows]
-        return listed(
-            goal, ways, alone, self.half.question[rows], self.half.weight[rows], self.p95_s
-        )
+        question, weight = self.half.question[rows], self.half.weight[rows]
+        return listed(goal, ways, alone, question, weight, self.p95_s, self.half.upkeep_usd)
 
     def at(self, number: float) -> tuple[Floats, Floats, Floats]:
         """Return quality, cost and escalation of every request; NaN is frontier-only."""
@@ -301,7 +300,7 @@ def polished(
         found = pick(goal, one.candidates(goal))
         if found is None or found.frontier_only:
             return None
-        worth = found.cost_usd_mean, -found.quality
+        worth = found.cost_usd_mean + found.upkeep_usd, -found.quality
         if goal.usd is not None:
             worth = worth[1], worth[0]
         return worth, _with(setting, i, found.threshold)

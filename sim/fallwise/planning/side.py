@@ -69,7 +69,8 @@ class Side:
         alone = self.frontier[0][rows], self.frontier[1][rows]
         question, weight = self.half.question[rows], self.half.weight[rows]
         p95_s = None if self.waits is None else self.waits.at
-        return candidates(goal, part, alone, question, weight, self.rents, p95_s)
+        upkeep_usd = 0.0 if self.fork is None else self.half.upkeep_usd
+        return candidates(goal, part, alone, question, weight, self.rents, p95_s, upkeep_usd)
 
     def at(self, threshold: float) -> tuple[Floats, Floats, Floats]:
         """Return quality, cost and escalation of every request; NaN is frontier-only."""
