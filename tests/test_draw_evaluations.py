@@ -133,6 +133,8 @@ def spoil(column: str, at: Any, value: Any) -> Any:
         (spoil("correct", 6, "yes"), "correct.query_id 3: 'yes': is no number; all cells must be"),
         (spoil("confidence", 7, "n/a?"), "confidence.query_id 3: 'n/a\\?': is no number"),
         (spoil("seconds", 6, "1,5"), "seconds.query_id 3: '1,5': is no number"),
+        (spoil("seconds", 6, "1_000"), "seconds.query_id 3: '1_000': is no number"),
+        (spoil("seconds", 6, "٣"), "seconds.query_id 3: '٣': is no number"),
         (spoil("query_id", 6, None), "query_id.row 6: is empty"),
         (
             spoil("confidence", 6, None),
@@ -168,6 +170,19 @@ def test_words_in_a_column_that_nobody_asks_for_are_left_alone(tmp_path: Path) -
         table.column("note", "small")
     with pytest.raises(TableError, match=r"told: is list<.*; must be numbers"):
         table.column("told", "small")
+
+
+def test_however_text_is_stored_its_first_cell_that_is_no_number_is_named(tmp_path: Path) -> None:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    rows = pa.table(frame().drop(columns="seconds"))
+    cells = pa.array(["0.5", None, "2", *["1_000"] * 77])
+    plain, path = pa.string(), tmp_path / "t.parquet"
+    for kind in (pa.string_view(), pa.large_string(), pa.dictionary(pa.int32(), plain), plain):
+        parquet.write_table(rows.append_column("seconds", cells.cast(kind)), path)
+        with pytest.raises(TableError, match=r"seconds\.query_id 1: '1_000': is no number"):
+            read_evaluations(path).column("seconds", "small")
 
 
 def test_names_and_labels_are_no_columns_of_numbers_though_they_are_numbers(tmp_path: Path) -> None:

@@ -84,23 +84,26 @@ def no_number(rows: Any, name: str, file: str) -> Problem:
     """Return what is wrong with a column that is not of numbers: its first cell that is none."""
     import pyarrow as pa
 
-    column = rows[name]
-    text = pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
+    column, kind = rows[name], rows[name].type
+    if pa.types.is_dictionary(kind):
+        column = column.cast(kind.value_type)
+    text = column.type in (pa.string(), pa.large_string(), pa.string_view())
     bad = (i for i, cell in enumerate(column) if cell.is_valid and not _parses(cell.as_py()))
     row = next(bad, None) if text else None
     if row is None:
-        return Problem(f"is {column.type}", "must be numbers: store it as such", (name,), file=file)
+        return Problem(f"is {kind}", "must be numbers: store it as such", (name,), file=file)
     by = f"query_id {rows['query_id'][row]}" if "query_id" in rows.column_names else f"row {row}"
     rule, remedy = "is no number", "all cells must be numbers, or empty: correct it"
     return Problem(rule, remedy, (name, by), column[row].as_py(), file)
 
 
 def _parses(text: str) -> bool:
+    """Return True for a number as files have it; float() reads 1_000 and other digits too."""
     try:
         float(text)
     except ValueError:
         return False
-    return True
+    return text.isascii() and "_" not in text
 
 
 def texts(rows: Any, name: str, file: str) -> Any:
