@@ -185,6 +185,20 @@ def test_however_text_is_stored_its_first_cell_that_is_no_number_is_named(tmp_pa
             read_evaluations(path).column("seconds", "small")
 
 
+def test_scores_that_nothing_is_decided_by_are_not_asked_for(tmp_path: Path) -> None:
+    rows = frame()
+    rows.loc[[1, 7], "confidence"] = np.nan, np.inf
+    write(rows, tmp_path)
+    table = draw(world(tmp_path), 1, 400)
+    assert (table.score[:, 1] == 1).all() and (table.score[:, 0] < 1).all()
+    tiers: Any = world(tmp_path).model_dump(exclude_unset=True)["tiers"]
+    write(rows.assign(confidence="high"), tmp_path)
+    unscored = [{**tiers[0], "threshold": None}, tiers[1]]
+    assert (draw(world(tmp_path, tiers=unscored), 1, 400).score == 1).all()
+    with pytest.raises(TableError, match="'high': is no number"):
+        draw(world(tmp_path), 1, 400)
+
+
 def test_names_and_labels_are_no_columns_of_numbers_though_they_are_numbers(tmp_path: Path) -> None:
     path = write(frame().assign(split=1, answer_id=7), tmp_path, "t.parquet")
     table = read_evaluations(path)

@@ -105,7 +105,8 @@ class Answers:
         assert replay is not None and model is not None and query is not None
         correct = replay.column("correct", model)[query].astype(np.float32)
         column = self.scenario.answers.score_column
-        if tier.threshold is not None or replay.table.has(column, model):
+        # Without a threshold scores decide nothing, whatever they lack.
+        if tier.threshold is not None or replay.table.complete(column, model):
             score = replay.column(column, model)[query]
         else:
             score = np.ones(len(asked))

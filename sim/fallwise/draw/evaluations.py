@@ -85,6 +85,11 @@ class EvaluationTable:
         j = self.models.index(model)
         return name in self.columns and not np.isnan(self.columns[name][:, j]).all()
 
+    def complete(self, name: str, model: str) -> bool:
+        """Return True where a model has a number in a column for every query."""
+        j = self.models.index(model)
+        return name in self.columns and bool(np.isfinite(self.columns[name][:, j]).all())
+
     def _refuse_words(self, name: str) -> None:
         if name in self.others:
             raise TableError(self.others[name])
