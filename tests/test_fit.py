@@ -157,6 +157,23 @@ def test_a_score_that_parts_all_answers_and_one_that_lacks_a_cell(tmp_path: Path
             fit(read_with(cell))
 
 
+def test_what_one_model_lacks_is_said_of_this_model(tmp_path: Path) -> None:
+    from ruamel.yaml import YAML
+
+    path = tmp_path / "t.csv"
+    head = "query_id,model,correct,seconds,cost_usd\n"
+    path.write_text(head + '0,a,1,1,2\n1,a,0,1,2\n0,"b: {é}",0,,\n1,"b: {é}",1,,\n')
+    text = scenario_text("lacks", "t.csv", 2, fit(read_evaluations(path)))
+    case = parse(YAML(typ="safe", pure=True).load(text))
+    assert {item.key: item.why for item in case.assumptions if "tiers.b" in item.key} == {
+        "tiers.b.service.value_s": "the table has no seconds of b: {é}",
+        "tiers.b.usd_per_request": "the table has no cost_usd of b: {é}",
+    }
+    path.write_text("query_id,model,correct\n0,a,1\n1,a,0\n")
+    text = scenario_text("lacks", "t.csv", 2, fit(read_evaluations(path)))
+    assert "the table has no column seconds" in text and "no column cost_usd" in text
+
+
 def test_quantiles_of_a_law_stand_beside_the_exact_intervals_of_the_data() -> None:
     from scipy.stats import binom
 

@@ -103,6 +103,19 @@ def test_what_a_table_lacks_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPa
             CliRunner().invoke(app, ["tune", *args], catch_exceptions=False)
 
 
+def test_what_one_model_lacks_is_said_of_this_model(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text(
+        "query_id,model,correct,cost_usd,seconds\n"
+        "0,cheap,1,,\n1,cheap,0,,\n0,good,1,1,2\n1,good,1,1,2\n"
+    )
+    with pytest.raises(TableError, match="cost_usd: the table has no cost_usd of cheap; say"):
+        replayed(path)
+    case = replayed(path, ["cheap", "good"], prices=[1.0, 2.0])
+    assert case.assumptions[1].why == "the table has no seconds of cheap"
+    assert len(case.assumptions) == 2
+
+
 def test_a_tables_own_splits_are_not_parted_again_and_again(tmp_path: Path) -> None:
     path = table(tmp_path / "t.csv")
     text = path.read_text().replace(",true", ",test").replace(",false", ",train")

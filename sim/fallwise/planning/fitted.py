@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 from fallwise.planning.fit import FittedTier
-from fallwise.planning.replayed import flow, named
+from fallwise.planning.replayed import flow, lacks, named
 
 __all__ = ["assumed", "scenario_text"]
-
-NOT_MEASURED = {
-    "service": "the table has no column of seconds",
-    "usd_per_request": "the table has no column cost_usd",
-    "threshold": "to begin with; fallwise tune picks one",
-}
 
 
 def scenario_text(name: str, source: str, questions: int, tiers: Sequence[FittedTier]) -> str:
@@ -41,20 +36,24 @@ def scenario_text(name: str, source: str, questions: int, tiers: Sequence[Fitted
             factor = max(tier.output_tokens[0], 1.0) / max(law[0], 1.0)
         lines += _tier(tier, its_name, i < len(tiers) - 1, factor)
     lines.append("assumptions:")
-    lines += [f"  - {{key: {key}, why: {why}}}" for key, why in assumed(tiers)]
+    lines += [
+        f"  - {{key: {key}, why: {json.dumps(why, ensure_ascii=False)}}}"
+        for key, why in assumed(tiers)
+    ]
     return "\n".join([*lines, "run: {requests: 200000, seed: 1}", ""])
 
 
 def assumed(tiers: Sequence[FittedTier]) -> list[tuple[str, str]]:
     """Return each key of the scenario that the table said nothing about, and why it is assumed."""
     found = [("traffic.arrivals.rate_rps", "an evaluation table says nothing about traffic")]
+    timed, priced = any(tier.service for tier in tiers), any(tier.usd is not None for tier in tiers)
     for i, (tier, name) in enumerate(zip(tiers, named([t.model for t in tiers]), strict=True)):
         if tier.service is None:
-            found.append((f"tiers.{name}.service.value_s", NOT_MEASURED["service"]))
+            found.append((f"tiers.{name}.service.value_s", lacks("seconds", tier.model, timed)))
         if tier.usd is None:
-            found.append((f"tiers.{name}.usd_per_request", NOT_MEASURED["usd_per_request"]))
+            found.append((f"tiers.{name}.usd_per_request", lacks("cost_usd", tier.model, priced)))
         if i < len(tiers) - 1:
-            found.append((f"tiers.{name}.threshold", NOT_MEASURED["threshold"]))
+            found.append((f"tiers.{name}.threshold", "to begin with; fallwise tune picks one"))
     return found
 
 

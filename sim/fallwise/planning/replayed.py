@@ -13,7 +13,7 @@ from fallwise.draw import EvaluationTable, read_evaluations
 from fallwise.errors import Problem, TableError
 from fallwise.scenario import Scenario, parse
 
-__all__ = ["TABLES", "flow", "named", "replayed"]
+__all__ = ["TABLES", "flow", "lacks", "named", "replayed"]
 
 TABLES: Final = (".parquet", ".pq", ".csv", ".csv.gz")
 """How the names of evaluation tables end."""
@@ -35,9 +35,11 @@ def replayed(
     threshold where the table has their scores. TableError: no prices, or not one for each model.
     """
     table = read_evaluations(path, models, dataset, split, leave_out)
-    if prices is None and not all(table.has("cost_usd", model) for model in table.models):
-        rule, remedy = "the table has no column cost_usd", "say what a call of each costs: --prices"
-        raise TableError(Problem(rule, remedy, ("cost_usd",), file=str(path)))
+    unpriced = [model for model in table.models if not table.has("cost_usd", model)]
+    if prices is None and unpriced:
+        rule = lacks("cost_usd", unpriced[0], len(unpriced) < len(table.models))
+        problem = Problem(rule, "say what a call of each costs: --prices", ("cost_usd",))
+        raise TableError(problem.at(str(path)))
     if prices is not None and (models is None or len(prices) != len(models)):
         rule, remedy = "needs one price for each tier", "name the tiers too: --tiers small,big"
         raise TableError(Problem(rule, remedy, value=len(prices), file="--prices"))
@@ -75,11 +77,18 @@ def replayed(
 
 def _assumed(tiers: list[dict[str, Any]]) -> list[tuple[str, str]]:
     found = [("traffic.arrivals.rate_rps", "an evaluation table says nothing about traffic")]
-    for tier in tiers:
-        if tier["service"]["kind"] == "fixed":
-            key = f"tiers.{tier['name']}.service.value_s"
-            found.append((key, "the table has no column of seconds"))
+    untimed = [tier for tier in tiers if tier["service"]["kind"] == "fixed"]
+    for tier in untimed:
+        key = f"tiers.{tier['name']}.service.value_s"
+        found.append((key, lacks("seconds", tier["model"], len(untimed) < len(tiers))))
     return found
+
+
+def lacks(column: str, model: str, others: bool) -> str:
+    """Return what a table lacks: a column, or one model's numbers in it where others have some."""
+    return (
+        f"the table has no {column} of {model}" if others else f"the table has no column {column}"
+    )
 
 
 def _order(table: EvaluationTable) -> list[int]:
