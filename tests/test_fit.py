@@ -174,6 +174,76 @@ def test_what_one_model_lacks_is_said_of_this_model(tmp_path: Path) -> None:
     assert "the table has no column seconds" in text and "no column cost_usd" in text
 
 
+def gapped(path: Path, n: int, gaps: dict[tuple[str, str], range]) -> Path:
+    """Write a table with lengths, and without the cells of these columns, models and questions."""
+    with table(path, n).open() as file:
+        rows = list(csv.DictReader(file))
+    chance = stream(5, "gapped")
+    for row in rows:
+        tokens = chance.integers(100, 600)
+        row["output_tokens"] = str(tokens)
+        row["seconds"] = str(chance.lognormal(0, 0.3) + tokens / 100)
+        for (column, model), missing in gaps.items():
+            if row["model"] == model and int(row["query_id"]) in missing:
+                row[column] = ""
+    with path.open("w", newline="") as file:
+        write = csv.DictWriter(file, list(rows[0]))
+        write.writeheader()
+        write.writerows(rows)
+    return path
+
+
+def test_questions_without_a_number_are_left_out_of_that_fit_alone(tmp_path: Path) -> None:
+    gaps = {
+        ("cost_usd", "org/m0"): range(100, 400),
+        ("seconds", "org/m1"): range(50),
+        ("output_tokens", "org/m1"): range(20, 70),
+        ("confidence", "org/m1"): range(399, 400),
+    }
+    whole = fit(read_evaluations(gapped(tmp_path / "w.csv", 400, {})))
+    found = fit(read_evaluations(gapped(tmp_path / "t.csv", 400, gaps)))
+    assert [tier.gaps for tier in found] == [
+        {"cost_usd": 300},
+        {"confidence": 1, "seconds": 50, "output_tokens": 50},
+    ]
+    for one, other in zip(found, whole, strict=True):
+        # Each price is the same. What is left tells the same laws, as far as 320 of 400 do.
+        assert (one.accuracy, one.loading, one.usd) == (other.accuracy, other.loading, other.usd)
+        assert one.service is not None and other.service is not None
+        assert one.service.words == other.service.words == "first token, then per token"
+        assert one.service.law["tpot_s"] == pytest.approx(0.01, rel=0.05)
+        assert one.output_tokens == pytest.approx(other.output_tokens, rel=0.1)
+    assert found[0].score_quantiles == whole[0].score_quantiles
+
+
+def test_what_was_left_out_is_said_everywhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    gapped(tmp_path / "t.csv", 400, {("cost_usd", "org/m1"): range(40)})
+    call = ["fit", "t.csv", "--tiers", "org/m0,org/m1", "--save", "s.yaml"]
+    result = CliRunner().invoke(app, call, catch_exceptions=False)
+    said = "40 of 400 questions have no cost_usd of org/m1: "
+    summary = json.loads(Path("results/fitted-t-fit/summary.json").read_text())
+    assert summary["findings"] == [f"{said}what is read off that column is of the other 360."]
+    page = Path("results/fitted-t-fit/report.html").read_text()
+    for text in (result.stdout, Path("s.yaml").read_text(), page):
+        assert said in " ".join(text.split())
+    saving = summary["held"]["pick"]["saving"]
+    assert saving["low"] < saving["predicted"] < saving["high"]
+
+
+def test_gaps_that_leave_too_little_or_that_decide_are_refused(tmp_path: Path) -> None:
+    for column, model, missing, words in (
+        ("seconds", "org/m1", range(81), r"seconds\.model org/m1: has numbers for 19 of 100 quer"),
+        ("confidence", "org/m0", range(7, 8), r"confidence\.model org/m0\.query_id 7: nan: is no"),
+        ("correct", "org/m1", range(7, 8), r"correct\.model org/m1\.query_id 7: nan: must be"),
+    ):
+        path = gapped(tmp_path / "t.csv", 100, {(column, model): missing})
+        with pytest.raises(TableError, match=words):
+            fit(read_evaluations(path))
+
+
 def test_quantiles_of_a_law_stand_beside_the_exact_intervals_of_the_data() -> None:
     from scipy.stats import binom
 

@@ -116,7 +116,7 @@ def _from_table(
 ) -> tuple[dict[Path, str], dict[str, Any]]:
     from fallwise.draw import read_evaluations
     from fallwise.planning.fit import fit as fitted_to
-    from fallwise.planning.fitted import assumed, scenario_text
+    from fallwise.planning.fitted import assumed, left_out, scenario_text
 
     rows = read_evaluations(table, models, dataset, split)
     found = fitted_to(rows, score_column)
@@ -130,6 +130,7 @@ def _from_table(
             vars(tier) | {"service": tier.service and tier.service._asdict()} for tier in found
         ],
         "held": _held(rows, name, score_column),
+        "findings": left_out(found, len(rows)),
     }
     return {save or Path("scenario.yaml"): text}, summary
 
@@ -146,7 +147,7 @@ def _held(rows: Any, name: str, score_column: str) -> dict[str, Any]:
 
     order = stream(1, "fit.half").permutation(len(rows))
     one, other = (rows.take(order[i::2]) for i in range(2))
-    found = fitted_to(one, score_column)
+    found = fitted_to(one, score_column, fewest=1)
     text = scenario_text(name, "half", len(one), found)
     scenario = parse(YAML(typ="safe", pure=True).load(text))
     about = {"fitted_on": len(one), "compared_with": len(other)}
@@ -287,3 +288,5 @@ def _show(console: Any, summary: dict[str, Any]) -> None:
             pair = [percent(held["pick"][name][x]) for x in ("predicted", "replayed")]
             console.print(f"  {name:<8} predicted {pair[0]}, replayed {pair[1]}")
     console.print()
+    for said in summary["findings"]:
+        console.print(f"• {said}", markup=False)

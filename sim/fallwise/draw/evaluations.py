@@ -70,14 +70,17 @@ class EvaluationTable:
             rule = f"column is missing{names_one_of(name, self.columns)}"
             raise TableError(Problem(rule, "add or rename it", (name,), file=self.file))
         values = self.columns[name][:, self.models.index(model)]
-        bad = ~np.isfinite(values)
-        if bad.any():
-            first = int(np.argmax(bad))
-            where = (name, f"model {model}", f"query_id {self.query_id[first]}")
-            rule = f"is no number for {bad.sum()} of {len(self)} queries"
-            problem = Problem(rule, "fill it in or leave those queries out", where)
-            raise TableError(replace(problem, value=float(values[first]), file=self.file))
+        self._refuse_cells(name, model, ~np.isfinite(values))
         return values
+
+    def present(self, name: str, model: str) -> tuple[Bools, Floats]:
+        """Return (m,) where a model has a number, and those numbers; TableError: words, no end."""
+        if not self.has(name, model):
+            return np.zeros(len(self), np.bool_), np.zeros(0)
+        values = self.columns[name][:, self.models.index(model)]
+        self._refuse_cells(name, model, np.isinf(values))
+        there = ~np.isnan(values)
+        return there, values[there]
 
     def has(self, name: str, model: str) -> bool:
         """Return True where a model has at least one number in a column; TableError if words."""
@@ -89,6 +92,15 @@ class EvaluationTable:
         """Return True where a model has a number in a column for every query."""
         j = self.models.index(model)
         return name in self.columns and bool(np.isfinite(self.columns[name][:, j]).all())
+
+    def _refuse_cells(self, name: str, model: str, bad: Bools) -> None:
+        if bad.any():
+            first = int(np.argmax(bad))
+            where = (name, f"model {model}", f"query_id {self.query_id[first]}")
+            rule = f"is no number for {bad.sum()} of {len(self)} queries"
+            value = float(self.columns[name][first, self.models.index(model)])
+            remedy = "fill it in or leave those queries out"
+            raise TableError(Problem(rule, remedy, where, value, self.file))
 
     def _refuse_words(self, name: str) -> None:
         if name in self.others:

@@ -6,7 +6,7 @@ topics, scores whose trust differs by topic, more than one kind of difficulty.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import sqrt
 from typing import Any, Final
 
@@ -17,7 +17,7 @@ from fallwise.analysis.intervals import t_interval
 from fallwise.draw import EvaluationTable
 from fallwise.draw.latent import ability
 from fallwise.errors import FallwiseError, Problem, TableError
-from fallwise.planning.latency import Fitted, latency_law
+from fallwise.planning.latency import FEWEST, Fitted, latency_law
 from fallwise.scenario.tiers import SyntheticAnswers
 from fallwise.tables import Bools, Floats
 
@@ -28,6 +28,7 @@ STEPS: Final = 200
 HIGHEST: Final = 0.98
 SHARPEST: Final = 0.9999
 """A score that parts a sample's right answers from its wrong ones is not known to part all."""
+TOKENS: Final = "output_tokens"
 RIGHT: Final = 0.5
 """Graded answers count as right from here on."""
 
@@ -38,7 +39,7 @@ class FittedTier:
 
     accuracy_within is its 95 % interval. score_quantiles are the score's at equal steps of
     probability. service is the law of its seconds. usd is the mean price of a call, tokens its
-    lengths' p50 and p99.
+    lengths' p50 and p99. gaps has, by column, how many questions have no number, where some have.
     """
 
     model: str
@@ -51,13 +52,18 @@ class FittedTier:
     service: Fitted | None = None
     usd: float | None = None
     output_tokens: tuple[float, float] | None = None
+    gaps: dict[str, int] = field(default_factory=dict)
 
 
-def fit(table: EvaluationTable, score_column: str = "confidence") -> list[FittedTier]:
+def fit(
+    table: EvaluationTable, score_column: str = "confidence", fewest: int = FEWEST
+) -> list[FittedTier]:
     """Return each model's numbers, in the table's order of models.
 
-    Graded answers count as right from 0.5 on. TableError: a model that is always right or always
-    wrong (nothing can be told about its difficulty), scores outside [0, 1].
+    Graded answers count as right from 0.5 on. Questions without a number in a column are left out
+    of what is read off that column, if `fewest` or more are left. TableError: a model that is
+    always right or always wrong (nothing can be told about its difficulty), scores outside [0, 1],
+    or with gaps where they decide: of all models but the last.
     """
     right = table.correct >= RIGHT
     for k, model in enumerate(table.models):
@@ -66,29 +72,40 @@ def fit(table: EvaluationTable, score_column: str = "confidence") -> list[Fitted
             problem = Problem(rule, "leave it out", ("correct", f"model {model}"))
             raise TableError(problem.at(table.file))
     loadings = _loadings(right)
-    return [_tier(table, k, right, loadings, score_column) for k in range(len(table.models))]
+    return [
+        _tier(table, k, right, loadings, score_column, fewest) for k in range(len(table.models))
+    ]
 
 
 def _tier(
-    table: EvaluationTable, k: int, right: Bools, loadings: Floats, score_column: str
+    table: EvaluationTable, k: int, right: Bools, loadings: Floats, score_column: str, fewest: int
 ) -> FittedTier:
     model, loading = table.models[k], float(loadings[k])
+    known: dict[str, Any] = {"gaps": {}}
 
-    score, seconds, usd, tokens = (
-        table.find(name, model) for name in (score_column, "seconds", "cost_usd", "output_tokens")
-    )
-    known: dict[str, Any] = {}
-    if score is not None and np.ptp(score) > 0:
+    def some(name: str) -> tuple[Bools, Floats]:
+        there, values = table.present(name, model)
+        if 0 < len(values) < len(table):
+            _refuse_few(table, name, model, len(values), fewest)
+            known["gaps"][name] = len(table) - len(values)
+        return there, values
+
+    if k < len(table.models) - 1 or k == 0:
+        table.find(score_column, model)  # A gap where a score decides is refused.
+    there, score = some(score_column)
+    if len(score) and np.ptp(score) > 0:
         if score.min() < 0 or score.max() > 1:
             rule = "must be from 0 to 1 to be a synthetic score"
             key = (score_column, f"model {model}")
             raise TableError(Problem(rule, "map it to [0, 1]", key, file=table.file))
-        known = _score(score, right, loadings, k)
-    if seconds is not None:
-        known["service"] = latency_law(seconds, tokens)
-    if usd is not None:
+        known |= _score(score, there, right, loadings, k)
+    (timed, seconds), (_, usd), (counted, tokens) = map(some, ("seconds", "cost_usd", TOKENS))
+    if len(seconds):
+        lengths = table.columns[TOKENS][timed, k] if counted.any() else None
+        known["service"] = latency_law(seconds, lengths)
+    if len(usd):
         known["usd"] = float(usd.mean())
-    if tokens is not None:
+    if len(tokens):
         known["output_tokens"] = tuple(np.quantile(tokens, [0.5, 0.99]).tolist())
     # A table may be sorted by what is right: its questions are a sample, whatever their order.
     accuracy = t_interval(right[:, k])
@@ -96,15 +113,23 @@ def _tier(
     return FittedTier(model, accuracy.value, within, loading, **known)
 
 
-def _score(score: Floats, right: Bools, loadings: Floats, k: int) -> dict[str, Any]:
+def _refuse_few(table: EvaluationTable, name: str, model: str, numbers: int, fewest: int) -> None:
+    if numbers < fewest:
+        rule = f"has numbers for {numbers} of {len(table)} queries, at least {fewest} are needed"
+        problem = Problem(rule, "fill it in, or take all of them away", (name, f"model {model}"))
+        raise TableError(problem.at(table.file))
+
+
+def _score(score: Floats, there: Bools, right: Bools, loadings: Floats, k: int) -> dict[str, Any]:
     """Return AUROC, quantiles, and how much the score sees of the shared difficulty.
 
-    The score's correlation with the last other model's margin is score_loading times that model's
-    loading; it is read off the score's AUROC for that model's answers.
+    score has those of the questions that are there. Its correlation with the last other model's
+    margin is score_loading times that model's loading; it is read off the score's AUROC for that
+    model's answers.
     """
     quantiles = np.quantile(score, np.arange(STEPS + 1) / STEPS, method="inverted_cdf")
     steps = tuple(quantiles.tolist())
-    own = _sharp(score, right[:, k])
+    own = _sharp(score, right[there, k])
     # No score of the model separates better than this: atoms hold it back.
     rho = _rho(float(right[:, k].mean()), own, steps)
     while rho is None:
@@ -115,7 +140,7 @@ def _score(score: Floats, right: Bools, loadings: Floats, k: int) -> dict[str, A
     seen = rho * loading
     if others:
         j = others[-1]
-        about = _rho(float(right[:, j].mean()), _sharp(score, right[:, j]), steps)
+        about = _rho(float(right[:, j].mean()), _sharp(score, right[there, j]), steps)
         seen = (about or 0.0) / float(loadings[j])
     # Beyond these the score would have to vary more than it does.
     reach = sqrt((1 - loading**2) * (1 - rho**2)) * 0.999

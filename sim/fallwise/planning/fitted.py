@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from fallwise.planning.fit import FittedTier
 from fallwise.planning.replayed import flow, lacks, named
 
-__all__ = ["assumed", "scenario_text"]
+__all__ = ["assumed", "left_out", "scenario_text"]
 
 
 def scenario_text(name: str, source: str, questions: int, tiers: Sequence[FittedTier]) -> str:
@@ -16,6 +16,7 @@ def scenario_text(name: str, source: str, questions: int, tiers: Sequence[Fitted
     names = named([tier.model for tier in tiers])
     lines = [
         f"# Fitted by `fallwise fit` to {questions:,} questions of {source}.",
+        *(f"# {said}" for said in left_out(tiers, questions)),
         f"name: {name}",
         "traffic:",
         "  arrivals: {kind: poisson, rate_rps: 1.0} # assumed",
@@ -55,6 +56,16 @@ def assumed(tiers: Sequence[FittedTier]) -> list[tuple[str, str]]:
         if i < len(tiers) - 1:
             found.append((f"tiers.{name}.threshold", "to begin with; fallwise tune picks one"))
     return found
+
+
+def left_out(tiers: Sequence[FittedTier], questions: int) -> list[str]:
+    """Return what was fitted to fewer than all questions, since some have no such number."""
+    return [
+        f"{missing:,} of {questions:,} questions have no {column} of {_plain(tier.model)}: what is "
+        f"read off that column is of the other {questions - missing:,}."
+        for tier in tiers
+        for column, missing in tier.gaps.items()
+    ]
 
 
 def _tier(tier: FittedTier, name: str, first: bool, factor: float) -> list[str]:

@@ -43,14 +43,14 @@ def held(
     together = _together(table, requests.correct)
     beside = []
     for k, tier in enumerate(tiers):
-        if tier.score_quantiles is not None:
-            score = table.column(score_column, tier.model)
-            beside.append(laid(tier.model, "score", score, requests.score[:, k], fitted_on))
-        if tier.service is not None:
-            seconds = table.column("seconds", tier.model)
-            beside.append(
-                laid(tier.model, "seconds", seconds, requests.service_ns[:, k] / 1e9, fitted_on)
-            )
+        for of, column, known, drawn in (
+            ("score", score_column, tier.score_quantiles, requests.score[:, k]),
+            ("seconds", "seconds", tier.service, requests.service_ns[:, k] / 1e9),
+        ):
+            measured = table.present(column, tier.model)[1]
+            if known is not None and len(measured):
+                of_fit = fitted_on - tier.gaps.get(column, 0)
+                beside.append(laid(tier.model, of, measured, drawn, of_fit))
     found: dict[str, Any] = {"laid": beside, "together": together, "pick": None}
     found |= {"cascades": [], "error_mean": None, "error_max": None}
     if tiers[0].score_quantiles is None or len(tiers) < 2:
@@ -120,13 +120,16 @@ def _pick(
         return None
     at = enough[curve.cost_usd_mean[enough].argmin()]
     kept = score >= curve.threshold[at]
-    usd = table.columns["cost_usd"]
-    replayed = usd[:, 0].mean() + (~kept * usd[:, -1]).mean()
     ours = np.where(kept, right[:, 0], right[:, -1])
-    quality, saving = float(ours.mean()), 1 - float(replayed / usd[:, -1].mean())
+    usd = table.columns["cost_usd"][:, [0, -1]]
+    priced = ~np.isnan(usd).any(axis=1)
+    (low, high), sent = usd[priced].T, ~kept[priced]
+    if not high.any():
+        return None
+    spent = low + sent * high
+    quality, saving = float(ours.mean()), 1 - float(spent.mean() / high.mean())
     # A ratio is as uncertain as what is left of it in each question (delta method).
-    spent = usd[:, 0] + ~kept * usd[:, -1]
-    rest = batch_mean(((1 - saving) * usd[:, -1] - spent) / usd[:, -1].mean())
+    rest = batch_mean(((1 - saving) * high - spent) / high.mean())
     around = _ends(saving, rest, wider)
     return {
         "threshold": float(curve.threshold[at]) if np.isfinite(curve.threshold[at]) else None,

@@ -13,8 +13,10 @@ from fallwise.draw.streams import Streams
 from fallwise.scenario.laws import Law
 from fallwise.tables import Floats
 
-__all__ = ["Fitted", "latency_law", "times_of"]
+__all__ = ["FEWEST", "Fitted", "latency_law", "times_of"]
 
+FEWEST: Final = 20
+"""Measured values of a model, at least; fewer say nothing about a tail."""
 STEPS: Final = 200
 GOOD: Final = 0.03
 """So small a gap between two distribution functions is no reason to give every quantile."""
@@ -37,11 +39,15 @@ def latency_law(
 
     Tried in turn, until the Kolmogorov-Smirnov distance is below GOOD: time to the first token and
     then so long for each output token, where lengths are known and tell a quarter of the variance;
-    a lognormal; two lognormals (a body and a rare heavy part); the quantiles themselves.
+    a lognormal; two lognormals (a body and a rare heavy part); the quantiles themselves. Lengths
+    may lack (NaN): the law by tokens is then fitted to the others, and must hold for all times.
     """
     tried = []
     laws = [_lognormal(seconds), _two(seconds), _quantiles(seconds)]
-    if output_tokens is not None and (own := _by_tokens(seconds, output_tokens, first_s)):
+    known = np.isfinite(seconds if output_tokens is None else output_tokens)
+    output_tokens = None if output_tokens is None or not known.any() else output_tokens[known]
+    first_s = None if first_s is None else first_s[known]
+    if output_tokens is not None and (own := _by_tokens(seconds[known], output_tokens, first_s)):
         laws.insert(0, own)
     for law, words in laws:
         gap = _gap(law, seconds, output_tokens)
@@ -53,7 +59,8 @@ def latency_law(
 
 def _gap(law: dict[str, Any], seconds: Floats, output_tokens: Floats | None) -> float:
     """Return the largest gap of the distribution functions of what was measured and is drawn."""
-    sample = np.sort(times_of(law, len(seconds), output_tokens))
+    calls = len(seconds) if output_tokens is None else len(output_tokens)
+    sample = np.sort(times_of(law, calls, output_tokens))
     at = np.sort(seconds)
     n = len(at)
     # The measured function steps: both ends of each step count.

@@ -19,14 +19,12 @@ from fallwise.analysis.learning import arrivals_of
 from fallwise.draw.logs import GatewayLog
 from fallwise.errors import Problem, TableError
 from fallwise.planning.laid import laid
-from fallwise.planning.latency import Fitted, latency_law, times_of
+from fallwise.planning.latency import FEWEST, Fitted, latency_law, times_of
 from fallwise.planning.replayed import flow, named
 from fallwise.tables import Bools, Floats, Int64s
 
 __all__ = ["FittedLog", "LoggedTier", "assumed", "fit_log", "log_text", "trace_text"]
 
-FEWEST: Final = 20
-"""Calls of a model, at least; fewer say nothing about a tail."""
 EXACT: Final = 0.01
 """Token prices must give each logged cost back to so much, else the mean is used."""
 ACCURACY: Final = (0.8, 0.9)

@@ -315,8 +315,9 @@ def _read(summary: Json) -> list[str]:
         f"{source['file']}{', only ' + ', '.join(only) if only else ''}: {summary['questions']:,} "
         f"questions that all {len(tiers)} models answered.",
         f"Of each answer: {', '.join(['correct', *there])}.",
+        *summary["findings"],
     ]
-    return found + ([f"Not there, or not for every answer: {', '.join(absent)}."] if absent else [])
+    return found + ([f"Not there, or always the same: {', '.join(absent)}."] if absent else [])
 
 
 def _how(held: Json, of_table: bool) -> str:
