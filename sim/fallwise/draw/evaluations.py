@@ -69,15 +69,14 @@ class EvaluationTable:
         if name not in self.columns:
             rule = f"column is missing{names_one_of(name, self.columns)}"
             raise TableError(Problem(rule, "add or rename it", (name,), file=self.file))
-        values = self.columns[name][:, self.models.index(model)]
+        values = self._cells(name, model)
         self._refuse_cells(name, model, ~np.isfinite(values))
         return values
 
     def present(self, name: str, model: str) -> tuple[Bools, Floats]:
         """Return (m,) where a model has a number, and those numbers; TableError: words, no end."""
-        if not self.has(name, model):
-            return np.zeros(len(self), np.bool_), np.zeros(0)
-        values = self.columns[name][:, self.models.index(model)]
+        self._refuse_words(name)
+        values = self._cells(name, model)
         self._refuse_cells(name, model, np.isinf(values))
         there = ~np.isnan(values)
         return there, values[there]
@@ -85,20 +84,24 @@ class EvaluationTable:
     def has(self, name: str, model: str) -> bool:
         """Return True where a model has at least one number in a column; TableError if words."""
         self._refuse_words(name)
-        j = self.models.index(model)
-        return name in self.columns and not np.isnan(self.columns[name][:, j]).all()
+        return not np.isnan(self._cells(name, model)).all()
 
     def complete(self, name: str, model: str) -> bool:
         """Return True where a model has a number in a column for every query."""
-        j = self.models.index(model)
-        return name in self.columns and bool(np.isfinite(self.columns[name][:, j]).all())
+        return bool(np.isfinite(self._cells(name, model)).all())
+
+    def _cells(self, name: str, model: str) -> Floats:
+        """Return (m,) what a model has in a column; NaN where the table has no such column."""
+        if name not in self.columns:
+            return np.full(len(self), np.nan)
+        return self.columns[name][:, self.models.index(model)]
 
     def _refuse_cells(self, name: str, model: str, bad: Bools) -> None:
         if bad.any():
             first = int(np.argmax(bad))
             where = (name, f"model {model}", f"query_id {self.query_id[first]}")
             rule = f"is no number for {bad.sum()} of {len(self)} queries"
-            value = float(self.columns[name][first, self.models.index(model)])
+            value = float(self._cells(name, model)[first])
             remedy = "fill it in or leave those queries out"
             raise TableError(Problem(rule, remedy, where, value, self.file))
 
