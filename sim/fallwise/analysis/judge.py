@@ -79,14 +79,17 @@ def _row(
     def both(a: Floats, b: Floats, c: Floats, d: Floats) -> tuple[float, float]:
         return one(a, b), one(c, d)
 
+    def of(outcomes: OutcomeTable) -> float:
+        return one(measure.value(outcomes), measure.weight(outcomes))
+
+    was, said = one(*m), one(*p)
     drawn = block_values(both, (*m, *p), chance, resamples=RESAMPLES)
-    told = [one(measure.value(o), measure.weight(o)) for o in others]
-    moves = float(np.std(told, ddof=1)) if told else 0.0
-    apart = _interval(one(*m) - one(*p), drawn[:, 0] - drawn[:, 1], LEVEL, moves)
-    tolerance = max(measure.least, measure.relative * abs(one(*p)))
+    moves = float(np.std([of(other) for other in others], ddof=1)) if others else 0.0
+    apart = _interval(was - said, drawn[:, 0] - drawn[:, 1], LEVEL, moves)
+    tolerance = max(measure.least, measure.relative * abs(said))
     noise = None
     if again is not None:
-        noise = abs(one(measure.value(again), measure.weight(again)) - one(*m))
+        noise = abs(of(again) - was)
         tolerance = max(tolerance, noise)
     # Only rounding: sums of the same prices in another order.
     tolerance = max(tolerance, 1e-12)
@@ -97,8 +100,8 @@ def _row(
         agree = False
     return {
         "measure": measure.name,
-        "predicted": _interval(one(*p), drawn[:, 1], 0.95, moves, least=0.0),
-        "measured": _interval(one(*m), drawn[:, 0], 0.95),
+        "predicted": _interval(said, drawn[:, 1], 0.95, moves, least=0.0),
+        "measured": _interval(was, drawn[:, 0], 0.95),
         "difference": apart,
         "tolerance": tolerance,
         "noise_floor": noise,
@@ -128,10 +131,11 @@ def culprits(scenario: Scenario, rows: list[Row]) -> list[dict[str, str]]:
     (service); queues are to blame only where none of these explains them, transport only where no
     tier differs.
     """
-    differs = {row["measure"]: row for row in rows if row["agree"] is False}
+    named = {row["measure"]: row for row in rows}
+    differs = {name: row for name, row in named.items() if row["agree"] is False}
     found = []
     for tier in scenario.tiers:
-        failing = _failing(tier.name, rows, differs)
+        failing = _failing(tier.name, named, differs)
         if failing is not None:
             what = failing["measure"].removeprefix(f"tiers.{tier.name}.")
             found.append(_blame(tier.name, "failures", what, failing))
@@ -156,19 +160,18 @@ def culprits(scenario: Scenario, rows: list[Row]) -> list[dict[str, str]]:
     return found
 
 
-def _failing(tier: str, rows: list[Row], differs: dict[str, Row]) -> Row | None:
+def _failing(tier: str, named: dict[str, Row], differs: dict[str, Row]) -> Row | None:
     """Return the row that tells that calls of a tier fail, if one does."""
     failed, accepted, attempts = (
         f"tiers.{tier}.{what}" for what in ("failed_share", "accept_share", "attempts_mean")
     )
     if failed in differs:
         return differs[failed]
-    if accepted in differs:
+    if accepted in differs and failed in named:
         # It accepts less by what fails: not told apart from chance alone, but that is why.
-        moved = differs[accepted]["difference"]["value"]
-        for row in rows:
-            if row["measure"] == failed and row["difference"]["value"] * -moved > moved**2 / 2:
-                return row
+        fewer, more = (named[name]["difference"]["value"] for name in (accepted, failed))
+        if more * -fewer > fewer**2 / 2:
+            return named[failed]
     # What was tried again has failed before, also where it went well in the end.
     return differs.get(attempts)
 
