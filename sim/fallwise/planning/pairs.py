@@ -42,13 +42,12 @@ def best_pair(
         fork, rents = _fork(scenario, tuning, i, j, engine)
         half, waits = tuning.half, _waits(scenario, goal, tuning, i, j, engine)
         p95_s = None if waits is None else waits.at
-        alone = tuning.frontier
-        about = half.question, half.weight
-        among = candidates(goal, fork, alone, *about, rents, p95_s, half.upkeep_usd)
+        rows = tuning.frontier, half.question, half.weight
+        among = candidates(goal, fork, *rows, rents, p95_s, half.upkeep_usd)
         found = pick(goal, among)
         if found is None or found.frontier_only:
             continue
-        worth = -found.quality if goal.usd is not None else found.cost_usd_mean + found.upkeep_usd
+        worth = -found.quality if goal.usd is not None else found.whole_usd
         if best is None or worth < best[0]:
             best = worth, i, j, found.threshold
     if best is None:

@@ -111,6 +111,11 @@ class Pick:
     upkeep_usd: float = 0.0
 
     @property
+    def whole_usd(self) -> float:
+        """Return what a request costs, upkeep counted."""
+        return self.cost_usd_mean + self.upkeep_usd
+
+    @property
     def frontier_only(self) -> bool:
         """Return True where the cascade is not worth it."""
         return math.isnan(self.threshold)

@@ -300,7 +300,7 @@ def polished(
         found = pick(goal, one.candidates(goal))
         if found is None or found.frontier_only:
             return None
-        worth = found.cost_usd_mean + found.upkeep_usd, -found.quality
+        worth = found.whole_usd, -found.quality
         if goal.usd is not None:
             worth = worth[1], worth[0]
         return worth, _with(setting, i, found.threshold)
