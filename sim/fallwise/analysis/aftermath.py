@@ -36,17 +36,15 @@ def stayed(prediction: Prediction) -> Iterator[str]:
     if not end_s > begin_s or last_s - end_s < LONG * (end_s - begin_s):
         return
     from_s = (end_s + last_s) / 2
-    late = [run.outcomes.arrival_ns >= from_s * 1e9 for run in runs]
     outcomes = [run.outcomes for run in runs]
+    late = [run.arrival_ns >= from_s * 1e9 for run in outcomes]
     if sum(int(rows.sum()) for rows in late) < FEWEST:
         return
     share = _answered(outcomes, late)
     if share > 1 - MORE:
         return
     calm = _calm(scenario)
-    without = [
-        predict(calm, run.seed, len(run.requests), run.engine).outcomes for run in prediction.runs
-    ]
+    without = [predict(calm, run.seed, len(run.requests), run.engine).outcomes for run in runs]
     could = _answered(without, late)
     if share > could - MORE:
         return

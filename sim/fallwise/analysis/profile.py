@@ -124,10 +124,11 @@ def as_loaded(
             cut |= outcomes.cut_off[:, k] > 0
         for outage in tier.outages or ():
             done &= [not outage.covers(at_s) for at_s in start_s.tolist()]
-        if done.sum() < FEWEST:
-            kept[tier.name] = f"only {done.sum()} visits told it"
-        elif cut.sum() > CUT * (done | cut).sum():
-            kept[tier.name] = f"a time limit cut {cut.sum()} of {(done | cut).sum()} visits"
+        told, lost, whole = (int(rows.sum()) for rows in (done, cut, done | cut))
+        if told < FEWEST:
+            kept[tier.name] = f"only {told} visits told it"
+        elif lost > CUT * whole:
+            kept[tier.name] = f"a time limit cut {lost} of {whole} visits"
         else:
             known = _taking(known, k, outcomes.busy_ns[done, k])
     return known, kept

@@ -258,11 +258,8 @@ def _agreed(target: Target, host: str, max_requests: int | None, yes: bool) -> T
         n = (max_requests - before) // target.drives
         if n < 2:
             rule = f"leaves nothing after the profile, which takes {before} requests"
-            raise CheckError(
-                Problem(
-                    rule, f"allow more, or a smaller {target.profile_options}", (), max_requests
-                )
-            )
+            remedy = f"allow more, or a smaller {target.profile_options}"
+            raise CheckError(Problem(rule, remedy, (), max_requests))
         run = target.scenario.run.model_copy(update={"requests": n})
         target = replace(target, scenario=target.scenario.model_copy(update={"run": run}))
     name = urlsplit(host).hostname or ""
