@@ -108,17 +108,24 @@ def test_a_module_within_a_module_is_refused() -> None:
         told(names["run"])
 
 
-def test_a_kernels_key_tells_the_fields_of_the_tuples_that_it_is_given() -> None:
+@pytest.mark.parametrize("nested", [False, True])
+def test_a_kernels_key_tells_the_fields_of_the_tuples_that_it_is_given(nested: bool) -> None:
     """Two fields of one type that change places leave numba's own key as it was."""
+    within: Any = made("Rows", ["calls"])
 
     def total(pair: Any) -> Any:
         return pair.a - pair.b
 
-    kernel: Any = kept(total)
-    keys = set()
+    def total_within(rows: Any) -> Any:
+        return rows.calls.a - rows.calls.b
+
+    kernel: Any = kept(total_within if nested else total)
+    keys, found = set(), []
     for kind in (Before, After):
-        kernel(kind(1, 2))
+        pair = kind(1, 2)
+        found.append(kernel(within(pair) if nested else pair))
         signature = kernel.nopython_signatures[-1].args
         codegen = kernel.targetctx.codegen()
         keys.add(kernel._cache._index_key(signature, codegen)[-1])
+    assert found == [-1, 1]
     assert len(keys) == 2

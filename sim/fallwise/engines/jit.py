@@ -23,7 +23,6 @@ import gc
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from functools import cached_property
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
@@ -40,6 +39,7 @@ from numba.core.compiler import CompilerBase, DefaultPassBuilder
 from numba.core.compiler_machinery import register_pass
 from numba.core.serialize import dumps
 from numba.core.typed_passes import NativeLowering
+from numba.core.types import BaseTuple
 
 from fallwise.engines.told import told
 
@@ -145,7 +145,7 @@ class _Kept(FunctionCache):
         files: Any = _Files(self.cache_path, self._impl.filename_base)
         self._cache_file = files
 
-    @cached_property
+    @property
     def _made_of(self) -> str:
         asked = sorted((key, repr(vars(config)[key])) for key in dir(config) if _matters(key))
         versions = sys.version, numba.__version__, version("llvmlite"), np.__version__
@@ -156,8 +156,13 @@ class _Kept(FunctionCache):
             super().save_overload(sig, data)
 
     def _index_key(self, sig: Any, codegen: Any) -> Any:
-        names = [getattr(kind, "fields", ()) for kind in sig]
-        return *super()._index_key(sig, codegen), self._made_of, told(names)
+        return *super()._index_key(sig, codegen), self._made_of, told([_fields(k) for k in sig])
+
+
+def _fields(kind: Any) -> list[Any]:
+    """Return the names of a named tuple's fields, and those of the tuples within it."""
+    within = kind if isinstance(kind, BaseTuple) else ()
+    return [getattr(kind, "fields", ()), *map(_fields, within)]
 
 
 def _matters(key: str) -> bool:
