@@ -87,7 +87,7 @@ def checked(folder: Path, *options: str, key: str = KEY) -> tuple[int, str, str]
     main = [sys.executable, "-c", "from fallwise.cli import main; main()", "check"]
     command = [*main, "foreign.yaml", "--json", "--questions", "q.jsonl", "--out", "out"]
     done = subprocess.run(
-        [*command, "--profile", "10", *options],
+        [*command, "--profile", "20", *options],
         capture_output=True,
         text=True,
         check=False,
@@ -124,7 +124,7 @@ def test_what_can_be_seen_from_outside_is_judged_and_the_rest_is_listed(tmp_path
 
 @needs_locust
 def test_other_routing_and_the_end_of_the_money_are_said(tmp_path: Path) -> None:
-    # One request costs 0.00154 USD at most: 20 alone come first, then there is money for about 120.
+    # One request costs 0.00154 USD at most: 40 alone come first, then there is money for about 100.
     with vendor(0.6) as url:
         code, out, _ = checked(tmp_path, "--host", url, "--max-usd", "0.17")
     summary = json.loads(out)
@@ -140,7 +140,7 @@ def test_a_wrong_key_ends_the_check_and_is_not_repeated(tmp_path: Path) -> None:
     with vendor(0.25) as url:
         code, out, err = checked(tmp_path, "--host", url, key="sk-wrong-hunter3")
     assert code == 2
-    assert "answered no request of the profile (HTTP 401: 20)" in err
+    assert "answered no request of the profile (HTTP 401: 40)" in err
     nothing_tells(tmp_path, "hunter3", out, err)
 
 

@@ -18,12 +18,14 @@ from fallwise.analysis.calibration import ece
 from fallwise.analysis.judge import judge
 from fallwise.analysis.live import Drive
 from fallwise.analysis.measures import HOP_S, SHARE, TIME, Measure
-from fallwise.scenario import Scenario
+from fallwise.scenario import Scenario, Tier
 from fallwise.scenario.laws import Empirical
 from fallwise.tables import (
     ACCEPTED,
     DECLINED,
+    NOT_VISITED,
     WORKED_OUT,
+    Bools,
     Floats,
     Int64s,
     OutcomeTable,
@@ -35,9 +37,9 @@ __all__ = ["FEWEST", "as_loaded", "as_profiled", "drawn_again", "profile", "scor
 Summary = dict[str, Any]
 
 FEWEST: Final = 20
-"""Of so many requests that one tier answered their own ways and times are taken, of fewer not."""
+"""Of so many requests that a tier answered times, ways and grades are taken, of fewer not."""
 CUT: Final = 0.01
-"""Nor are times of which a larger share was cut by a time limit."""
+"""Nor are times where a larger share of the visits was cut."""
 
 
 def profile(
@@ -60,15 +62,18 @@ def profile(
     for at, k in enumerate(alone):
         mine = np.arange(at, len(requests), len(alone))
         found, says = outcomes.take(mine), requests.take(mine)
+        assert found.correct is not None
         name, done = scenario.tiers[k].name, found.hit_tier == k
-        took_s, says_s = found.busy_ns[done, k] / 1e9, says.service_ns[done, k] / 1e9
-        hop_s = float(np.clip(np.median(took_s - says_s), 0, HOP_S)) if done.any() else 0.0
+        told, why = _telling(scenario.tiers[k], k, found, alone=True)
+        took_s, says_s = found.busy_ns[told, k] / 1e9, says.service_ns[told, k] / 1e9
+        hop_s = float(np.clip(np.median(took_s - says_s), 0, HOP_S)) if told.any() else 0.0
         stated = replace(
             found, busy_ns=says.service_ns + round(hop_s * 1e9), correct=says.correct[:, k]
         )
-        measures = [_service(name, k)] + ([_accuracy(name, k)] if graded else [])
+        measures = [] if why else [_service(name, k, told)]
+        if graded and done.sum() >= FEWEST:
+            measures.append(_accuracy(name, k))
         rows += judge(measures, stated, found, None, chance)
-        assert found.correct is not None
         scored = done & ~np.isnan(scores[mine])
         grade = found.correct[scored]
         tiers.append(
@@ -76,12 +81,12 @@ def profile(
                 "name": name,
                 "requests": len(mine),
                 "failed": int((~done).sum()),
-                "service_s_mean": float(took_s.mean()) if done.any() else None,
-                "service_s_p50": float(np.median(took_s)) if done.any() else None,
-                "stated_s_p50": float(np.median(says_s)) if done.any() else None,
+                "service_s_mean": float(took_s.mean()) if told.any() else None,
+                "service_s_p50": float(np.median(took_s)) if told.any() else None,
+                "stated_s_p50": float(np.median(says_s)) if told.any() else None,
                 "hop_s": hop_s,
                 "accuracy": float(found.correct[done].mean()) if graded and done.any() else None,
-                "stated_accuracy": float(says.correct[:, k].mean()),
+                "stated_accuracy": float(says.correct[:, k].mean()) if len(mine) else None,
                 "score_mean": float(scores[mine][scored].mean()) if scored.any() else None,
                 "ece": ece(scores[mine][scored], grade) if graded and scored.any() else None,
             }
@@ -95,12 +100,22 @@ def scores_of(drive: Drive) -> Floats:
     return np.array([np.nan if score is None else float(score) for score in said])
 
 
-def as_profiled(scenario: Scenario, alone: Sequence[int], outcomes: OutcomeTable) -> Scenario:
-    """Return the scenario with the times that the tiers took alone, in the place of its own."""
-    for at, k in enumerate(alone):
-        found = outcomes.take(np.arange(at, len(outcomes), len(alone)))
-        scenario = _taking(scenario, k, found.busy_ns[found.hit_tier == k, k])
-    return scenario
+def as_profiled(
+    scenario: Scenario, alone: Sequence[int], outcomes: OutcomeTable
+) -> tuple[Scenario, dict[str, str]]:
+    """Return the scenario with the times that the tiers took alone, in the place of its own.
+
+    Also returned: why a tier has the stated one, by its name.
+    """
+    kept = {}
+    for k, tier in _taking_time(scenario):
+        if k not in alone:
+            kept[tier.name] = "it cannot be asked alone"
+            continue
+        found = outcomes.take(np.arange(alone.index(k), len(outcomes), len(alone)))
+        told, why = _telling(tier, k, found, alone=True)
+        scenario = _taking(scenario, k, found.busy_ns[told, k], kept, why)
+    return scenario, kept
 
 
 def as_loaded(
@@ -108,35 +123,57 @@ def as_loaded(
 ) -> tuple[Scenario, dict[str, str]]:
     """Return the scenario with the times that its tiers took in requests that went all its ways.
 
-    Only visits with an answer tell how long one takes, and only those of one call outside of an
-    outage. A tier keeps its time in `known` where these are few, or where time limits cut some of
-    them: those that were left would be the quick ones. Also returned: why, by the tier's name.
+    Also returned: why a tier keeps its time in `known`, by its name.
     """
-    kept = {}
-    for k, tier in enumerate(scenario.tiers):
-        if tier.kind in ("cache", "human"):
-            continue
-        visit, start_s = outcomes.visit[:, k], outcomes.start_ns[:, k] / 1e9
-        done = np.isin(visit, (ACCEPTED, DECLINED))
-        cut = visit == WORKED_OUT
-        if outcomes.attempts is not None and outcomes.cut_off is not None:
-            done &= outcomes.attempts[:, k] <= 1
-            cut |= outcomes.cut_off[:, k] > 0
-        for outage in tier.outages or ():
-            done &= [not outage.covers(at_s) for at_s in start_s.tolist()]
-        told, lost, whole = (int(rows.sum()) for rows in (done, cut, done | cut))
-        if told < FEWEST:
-            kept[tier.name] = f"only {told} visits told it"
-        elif lost > CUT * whole:
-            kept[tier.name] = f"a time limit cut {lost} of {whole} visits"
-        else:
-            known = _taking(known, k, outcomes.busy_ns[done, k])
+    kept: dict[str, str] = {}
+    for k, tier in _taking_time(scenario):
+        told, why = _telling(tier, k, outcomes)
+        known = _taking(known, k, outcomes.busy_ns[told, k], kept, why)
     return known, kept
 
 
-def _taking(scenario: Scenario, k: int, busy_ns: Int64s) -> Scenario:
-    """Return the scenario whose tier k takes one of these times; as it is where there are none."""
-    if not len(busy_ns):
+def _taking_time(scenario: Scenario) -> list[tuple[int, Tier]]:
+    """Return the tiers whose time a profile can tell, with their numbers."""
+    return [(k, t) for k, t in enumerate(scenario.tiers) if t.kind not in ("cache", "human")]
+
+
+def _telling(
+    tier: Tier, k: int, outcomes: OutcomeTable, *, alone: bool = False
+) -> tuple[Bools, str | None]:
+    """Return (n,) True for visits that tell how long a call of tier k takes, and why they do not.
+
+    Those tell that had an answer from one call, outside of an outage: its time is the scenario's.
+    They are not a tier's time where they are few, or where limits of time cut some of the visits or
+    hedges outran them: those that are left would be the quick ones. So would they be where tiers
+    were asked alone and some requests came to nothing that is known.
+    """
+    visit, start_s = outcomes.visit[:, k], outcomes.start_ns[:, k] / 1e9
+    told = np.isin(visit, (ACCEPTED, DECLINED))
+    cut = visit == WORKED_OUT
+    if alone:
+        cut |= visit == NOT_VISITED
+    if outcomes.cut_off is not None:
+        assert outcomes.attempts is not None
+        assert outcomes.hedges is not None
+        cut |= (outcomes.cut_off[:, k] > 0) | (outcomes.hedges[:, k] > 0)
+        told &= (outcomes.attempts[:, k] <= 1) & (outcomes.hedges[:, k] == 0)
+    for outage in tier.outages or ():
+        outside = [not outage.covers(at_s) for at_s in start_s.tolist()]
+        told, cut = told & outside, cut & outside
+    few, lost, whole = (int(rows.sum()) for rows in (told, cut, told | cut))
+    if few < FEWEST:
+        return told, f"only {few} visits told it"
+    if lost > CUT * whole:
+        return told, f"of {whole} visits {lost} were cut by a time limit, hedged or lost"
+    return told, None
+
+
+def _taking(
+    scenario: Scenario, k: int, busy_ns: Int64s, kept: dict[str, str], why: str | None
+) -> Scenario:
+    """Return the scenario whose tier k takes one of these times; or keep it, and why."""
+    if why is not None:
+        kept[scenario.tiers[k].name] = why
         return scenario
     law = Empirical(kind="empirical", values_s=(busy_ns / 1e9).tolist())
     return scenario.with_tier(k, service=law)
@@ -147,12 +184,13 @@ def ways_s(
 ) -> Floats:
     """Return (n,) seconds of each request in no tier: those of one that was answered by the same.
 
-    away_s has those that are known, by the tier that answered; by None those of all requests.
+    away_s has those that are known, by the tier that answered; by None those of all requests. Where
+    it is empty they are 0.
     """
     u = chance.random(len(predicted))
-    found = np.empty(len(u))
-    for k in np.unique(predicted.hit_tier).tolist():
-        among = away_s[k if len(away_s.get(k, ())) >= FEWEST else None]
+    found = np.zeros(len(u))
+    for k in np.unique(predicted.hit_tier).tolist() if away_s else ():
+        among = away_s[k if k in away_s else None]
         mine = predicted.hit_tier == k
         found[mine] = among[(u[mine] * len(among)).astype(np.int64)]
     return found
@@ -167,20 +205,21 @@ def drawn_again(
     """Return what another profile of the same length might have told: times of tiers, and ways.
 
     Blocks of neighbours are drawn again of the times that predicts has from a profile, and the
-    scenario itself has not.
+    scenario itself has not. They are sorted: the same draw is then about as long by each, and what
+    moves a prediction is the profile, not which of its times a request happens to meet.
     """
     for k, tier in enumerate(predicts.tiers):
         if isinstance(tier.service, Empirical) and tier.service != scenario.tiers[k].service:
-            values = block_resample(tier.service.values_s, chance).tolist()
+            values = np.sort(block_resample(tier.service.values_s, chance)).tolist()
             predicts = predicts.with_tier(k, service=Empirical(kind="empirical", values_s=values))
-    return predicts, {k: block_resample(ways, chance) for k, ways in away_s.items()}
+    return predicts, {k: np.sort(block_resample(ways, chance)) for k, ways in away_s.items()}
 
 
-def _service(name: str, k: int) -> Measure:
+def _service(name: str, k: int, told: Bools) -> Measure:
     return Measure(
         f"profile.{name}.service_s_mean",
         lambda o: o.busy_ns[:, k] / 1e9,
-        lambda o: (o.hit_tier == k).astype(np.float64),
+        lambda _: told.astype(np.float64),
         0,
         TIME,
         HOP_S,

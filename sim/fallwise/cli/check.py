@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from fallwise.cli.checking import Judged
     from fallwise.cli.drives import Target
     from fallwise.scenario import Scenario
+    from fallwise.scenario.live import Deployment
 
 __all__ = ["How", "bundled_check", "check", "ended_by_signals"]
 
@@ -200,33 +201,14 @@ def _target(scenario: Scenario, how: How, time: float | None, *, bundled: bool =
     from fallwise.analysis.measures import TIME
     from fallwise.analysis.prompts import read_prompts
     from fallwise.cli.drives import Target
-    from fallwise.scenario.live import Upstream
 
     deployment = None if bundled else scenario.deployment
     scenario = scenario if deployment is not None else _cold(scenario)
     prompts: Prompts | None = None if how.questions is None else read_prompts(how.questions)
-    if deployment is not None and how.loaded:
-        rule = "a deployment that is not ours does not say how long its tiers took"
-        raise CheckError(Problem(rule, "leave it out", value=how.loaded, file="--profile-load"))
-    if deployment is not None and how.stream:
-        rule = "when a deployment that is not ours begins to answer is not predicted"
-        raise CheckError(Problem(rule, "leave it out", file="--stream"))
-    if deployment is not None and prompts is None:
-        rule = "a deployment that is not ours needs real questions"
-        raise CheckError(Problem(rule, "give a file by --questions", ("deployment",)))
-    alone: dict[int, str] = {}
-    for k, tier in enumerate(scenario.tiers):
-        if tier.kind in ("cache", "human") or not how.each:
-            continue
-        if deployment is None:
-            alone[k] = tier.name
-            continue
-        known = deployment.tier_from_model or {}
-        named = [model for model, name in known.items() if name == tier.name]
-        if isinstance(tier.live, Upstream) and tier.live.model is not None:
-            named.insert(0, tier.live.model)
-        if named:
-            alone[k] = named[0]
+    if deployment is not None:
+        _suits_foreign(how)
+    alone = _alone(scenario, deployment) if how.each else {}
+    _tells_enough(how, alone)
     return Target(
         scenario=scenario,
         alone=alone,
@@ -240,6 +222,55 @@ def _target(scenario: Scenario, how: How, time: float | None, *, bundled: bool =
         max_usd=None,
         stream=how.stream,
     )
+
+
+def _suits_foreign(how: How) -> None:
+    """Raise CheckError where a deployment that is not ours cannot be checked like that."""
+    if how.loaded:
+        rule = "a deployment that is not ours does not say how long its tiers took"
+        raise CheckError(Problem(rule, "leave it out", value=how.loaded, file="--profile-load"))
+    if how.stream:
+        rule = "when a deployment that is not ours begins to answer is not predicted"
+        raise CheckError(Problem(rule, "leave it out", file="--stream"))
+    if how.questions is None:
+        rule = "a deployment that is not ours needs real questions"
+        raise CheckError(Problem(rule, "give a file by --questions", ("deployment",)))
+
+
+def _tells_enough(how: How, alone: dict[int, str]) -> None:
+    """Raise CheckError where a profile that is asked for can tell nothing."""
+    from fallwise.analysis.profile import FEWEST
+
+    for option, n in (("--profile", how.each), ("--profile-load", how.loaded)):
+        if 0 < n < FEWEST:
+            rule = "so few requests tell nothing of a tier's time"
+            raise CheckError(Problem(rule, f"give 0, or at least {FEWEST}", value=n, file=option))
+    if how.as_profiled and not alone:
+        rule = "no tier is asked alone"
+        remedy = "give --profile, and name the tiers' models by tier_from_model"
+        raise CheckError(
+            Problem(rule, remedy if how.each else "give --profile", file="--as-profiled")
+        )
+
+
+def _alone(scenario: Scenario, deployment: Deployment | None) -> dict[int, str]:
+    """Return the tiers that can be asked alone, and the model by which each is asked."""
+    from fallwise.scenario.live import Upstream
+
+    alone: dict[int, str] = {}
+    for k, tier in enumerate(scenario.tiers):
+        if tier.kind in ("cache", "human"):
+            continue
+        if deployment is None:
+            alone[k] = tier.name
+            continue
+        known = deployment.tier_from_model or {}
+        named = [model for model, name in known.items() if name == tier.name]
+        if isinstance(tier.live, Upstream) and tier.live.model is not None:
+            named.insert(0, tier.live.model)
+        if named:
+            alone[k] = named[0]
+    return alone
 
 
 def _address(host: str) -> str:

@@ -170,21 +170,21 @@ def _findings(target: Target, drives: list[Drive], made: Forecast) -> list[str]:
             f"The way to each tier was measured and is part of the prediction ({said}): a fault "
             "that adds no more than 2 ms to a call is not seen."
         )
-    if target.profiled and not target.loaded:
-        found.append(
-            "The prediction takes each tier's time as it was alone, not as the scenario states it."
-        )
     if made.others:
         found.append(
             "How far another profile as long would have moved the prediction is part of its "
             "intervals: a longer one tells more."
         )
     if target.deployment is None:
-        found.append(
-            f"Client and tiers are {1e3 * made.transport_s:.1f} ms apart, there and back, the "
-            "gateway included. That, as it was in the profile, and how late the client sent each "
-            "request, is part of the prediction too."
-        )
+        way = "How far client and tiers are apart was not measured, and counts as nothing in the "
+        way += "prediction. How late the client sent each request is part of it."
+        if made.transport_s is not None:
+            way = (
+                f"Client and tiers are {1e3 * made.transport_s:.1f} ms apart, there and back, the "
+            )
+            way += "gateway included. That, as it was in the profile, and how late the client sent "
+            way += "each request, is part of the prediction too."
+        found.append(way)
     stolen = max(drive.facts.get("stolen_share") or 0.0 for drive in drives)
     if stolen > TOLD:
         found.append(

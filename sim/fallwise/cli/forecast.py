@@ -29,14 +29,15 @@ AGAIN: Final = 20
 class Forecast:
     """The requests, their predicted outcomes, and those that other profiles would have predicted.
 
-    hops has by tier what its way adds to a call, transport_s is the median time in no tier.
+    hops has by tier what its way adds to a call, transport_s is the median time in no tier;
+    None where no profile told of any.
     """
 
     requests: RequestTable
     outcomes: OutcomeTable
     others: list[OutcomeTable]
     hops: dict[str, float]
-    transport_s: float
+    transport_s: float | None
 
 
 def forecast(runs: Runs, known: Known, drive: Drive) -> Forecast:
@@ -48,7 +49,7 @@ def forecast(runs: Runs, known: Known, drive: Drive) -> Forecast:
 
     def made(
         predicts: Scenario, away_s: dict[int | None, Floats]
-    ) -> tuple[RequestTable, OutcomeTable, float]:
+    ) -> tuple[RequestTable, OutcomeTable, float | None]:
         table = runs.table if predicts is scenario else layout(predicts, target)
         rows = replace(table, arrival_ns=on_own_clock(table, target.rows_before))
         requests = rows.take(slice(target.rows_before, target.rows_before + len(drive.request)))
@@ -58,7 +59,7 @@ def forecast(runs: Runs, known: Known, drive: Drive) -> Forecast:
         way_s = ways_s(outcomes, away_s, stream(scenario.run.seed, "transport"))
         ways_ns = np.rint((way_s + np.maximum(drive.send_lag_s, 0)) * 1e9).astype(np.int64)
         away = replace(outcomes, end_ns=outcomes.end_ns + ways_ns)
-        return requests, away, float(np.median(way_s))
+        return requests, away, float(np.median(way_s)) if away_s else None
 
     requests, outcomes, transport_s = made(known.predicts, known.away_s)
     others, chance = [], stream(scenario.run.seed, "profile again")

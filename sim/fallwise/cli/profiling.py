@@ -25,12 +25,12 @@ class Known:
     """What a profile tells.
 
     predicts is the scenario to predict with; away_s (m,) how long requests were in no tier: of
-    all, by None, and where it is known by the tier that answered. tiers are profile()'s two lists,
-    doubts why it says nothing, findings what a reader should know of it.
+    all, by None, and where it is known by the tier that answered; empty where nothing is. tiers are
+    profile()'s two lists, doubts why it says nothing, findings what a reader should know of it.
     """
 
     predicts: Scenario
-    away_s: dict[int | None, Floats]
+    away_s: dict[int | None, Floats] = field(default_factory=dict)
     tiers: tuple[list[Any], list[Any]] = ([], [])
     doubts: list[str] = field(default_factory=list)
     findings: list[str] = field(default_factory=list)
@@ -38,7 +38,7 @@ class Known:
 
 def profiled_by(runs: Runs, tell: Callable[[str], None]) -> Known:
     """Ask each tier alone, then all of them at the planned rate, as far as the target says so."""
-    known = Known(runs.target.scenario, {None: np.zeros(1)})
+    known = Known(runs.target.scenario)
     if runs.target.profile_rows:
         tell("profile: each tier alone")
         known = _alone(runs, known)
@@ -65,8 +65,12 @@ def _alone(runs: Runs, known: Known) -> Known:
     if target.deployment is None:
         # The first of each round has found the deployment at rest, as a request does.
         ways = ways | _ways_s(drive.way_s[:: len(tiers)], None)
-    predicts = as_profiled(scenario, tiers, outcomes) if target.profiled else scenario
-    return replace(known, predicts=predicts, away_s=ways, tiers=found)
+    known = replace(known, away_s=ways, tiers=found)
+    if not target.profiled:
+        return known
+    predicts, kept = as_profiled(scenario, tiers, outcomes)
+    said = _taken(scenario, predicts, kept, "as it was alone")
+    return replace(known, predicts=predicts, findings=[] if target.loaded else [said])
 
 
 def _loaded(runs: Runs, known: Known) -> Known:
@@ -79,26 +83,36 @@ def _loaded(runs: Runs, known: Known) -> Known:
     ways = _ways_s(drive.way_s, None)
     for k in np.unique(outcomes.hit_tier[outcomes.status == ANSWERED]).tolist():
         ways |= _ways_s(drive.way_s[outcomes.hit_tier == k], k)
-    said = (
-        f"The prediction takes each tier's time as it was in {len(drive.request)} other requests "
-        "at the planned rate, not as the scenario states it: what tiers on one machine cost each "
-        "other is part of it, at this rate."
+    how = (
+        f"as it was in {len(drive.request)} other requests at the planned rate: what tiers on one "
+        "machine cost each other is part of it, at this rate"
     )
-    before = "alone" if target.profile_rows else "stated"
-    said += "".join(f" Not that of {name}: {why}; it is as {before}." for name, why in kept.items())
     return replace(
         known,
         predicts=predicts,
         away_s=known.away_s | ways,
         doubts=[f"in the profile at the planned rate, {why}" for why in doubts(drive)],
-        findings=[said],
+        findings=[_taken(target.scenario, predicts, kept, how)],
     )
+
+
+def _taken(stated: Scenario, predicts: Scenario, kept: dict[str, str], how: str) -> str:
+    """Return what is to be said of the times that the prediction takes."""
+    names = [tier.name for tier in stated.tiers if tier.kind not in ("cache", "human")]
+    taken = [name for name in names if name not in kept]
+    said = f"The prediction takes the time of {', '.join(taken)} {how}." if taken else ""
+    for name, why in kept.items():
+        k = stated.index(name)
+        same = predicts.tiers[k].service == stated.tiers[k].service
+        before = "as stated" if same else "as it was alone"
+        said += f" Not that of {name}: {why}; it is {before}."
+    return said.strip()
 
 
 def _ways_s(way_s: Floats, k: int | None) -> dict[int | None, Floats]:
     """Return the ways that were told, by the tier that answered; nothing where they are few."""
     told = way_s[~np.isnan(way_s)]
-    return {k: told} if len(told) >= (1 if k is None else FEWEST) else {}
+    return {k: told} if len(told) >= FEWEST else {}
 
 
 def statuses(drives: list[Drive]) -> str:

@@ -161,7 +161,7 @@ class _Kept(FunctionCache):
 
 def _fields(kind: Any) -> list[Any]:
     """Return the names of a named tuple's fields, and those of the tuples within it."""
-    within = kind if isinstance(kind, BaseTuple) else ()
+    within: Any = kind if isinstance(kind, BaseTuple) else ()
     return [getattr(kind, "fields", ()), *map(_fields, within)]
 
 
