@@ -74,6 +74,25 @@ def test_a_retry_storm_is_told_from_its_attempts(cause: str) -> None:
     assert summarise(predict(case))["findings"][0] == said
 
 
+def test_a_tier_that_is_not_visited_without_the_cause_is_not_said_to_make_one_attempt_there() -> (
+    None
+):
+    """The second one is called, always in vain, by those only whom the storm has left."""
+    case = storm({})
+    second = tier("two", **STORM | {"service": {"kind": "fixed", "value_s": 5}})
+    both = scenario(
+        [tier("one", **STORM), second],
+        traffic=case.model_dump(exclude_unset=True)["traffic"],
+        run={"requests": 8000},
+    )
+    made = predict(both)
+    out = made.outcomes
+    assert out.attempts is not None
+    assert out.attempts[-1000:, 1].max() == 4
+    (said,) = stayed(made)
+    assert "A visit of one makes" in said
+
+
 @pytest.mark.parametrize(
     ("from_s", "to_s", "share"),
     [(100, 200, 1.0), (100, 1e9, 0.05)],
@@ -94,8 +113,14 @@ OVERLOADED = {"kind": "pool", "slots": 1, "timeout_s": 10}
             OVERLOADED,
             arrivals={"kind": "profile", "step_s": 500, "rates_rps": [0.3, 4]},
         ),
+        # Without the 500 requests of the surge the last rows come when the crowd has gone.
+        world(
+            OVERLOADED,
+            arrivals={"kind": "profile", "step_s": 200, "rates_rps": [0.5, 0.5, 4, 0.5, 0.5, 0.5]},
+            surges=[{"from_s": 0, "to_s": 10, "factor": 100}],
+        ),
     ],
-    ids=["too much by itself", "a load that changes by itself"],
+    ids=["too much by itself", "a load that changes by itself", "a crowd to come"],
 )
 def test_nothing_is_said_where_it_is_as_bad_without_the_cause(case: Scenario) -> None:
     made = predict(case)

@@ -9,7 +9,7 @@ import numpy as np
 
 from fallwise.analysis.predict import Prediction, predict
 from fallwise.scenario import Scenario
-from fallwise.tables import ANSWERED, Bools, Floats, OutcomeTable
+from fallwise.tables import ANSWERED, Floats, OutcomeTable
 
 __all__ = ["stayed"]
 
@@ -36,22 +36,21 @@ def stayed(prediction: Prediction) -> Iterator[str]:
     if not end_s > begin_s or last_s - end_s < LONG * (end_s - begin_s):
         return
     from_s = (end_s + last_s) / 2
-    outcomes = [run.outcomes for run in runs]
-    late = [run.arrival_ns >= from_s * 1e9 for run in outcomes]
-    if sum(int(rows.sum()) for rows in late) < FEWEST:
-        return
-    share = _answered(outcomes, late)
-    if share > 1 - MORE:
+    late = [_between(run.outcomes, from_s, last_s) for run in runs]
+    share = _answered(late)
+    if share is None or share > 1 - MORE:
         return
     calm = _calm(scenario)
-    without = [predict(calm, run.seed, len(run.requests), run.engine).outcomes for run in runs]
-    could = _answered(without, late)
-    if share > could - MORE:
+    again = (predict(calm, run.seed, len(run.requests), run.engine).outcomes for run in runs)
+    # By their time: where surges are gone the same rows come at another one.
+    without = [_between(run, from_s, last_s) for run in again]
+    could = _answered(without)
+    if could is None or share > could - MORE:
         return
     yield (
         f"What came from {begin_s:,.10g} to {end_s:,.10g} s has gone, and the failure has stayed: "
         f"from {from_s:,.0f} s to the end {100 * share:.3g} % of the requests were answered; "
-        f"without it, {100 * could:.3g} % would have been.{_why(scenario, outcomes, without, late)}"
+        f"without it, {100 * could:.3g} % would have been.{_why(scenario, late, without)}"
     )
 
 
@@ -77,19 +76,24 @@ def _calm(scenario: Scenario) -> Scenario:
     )
 
 
-def _answered(runs: list[OutcomeTable], late: list[Bools]) -> float:
-    """Return the share of the late requests that are answered."""
-    found = [run.status[rows] == ANSWERED for run, rows in zip(runs, late, strict=True)]
-    return float(np.concatenate(found).mean())
+def _between(run: OutcomeTable, from_s: float, to_s: float) -> OutcomeTable:
+    """Return the requests that come in this time."""
+    return run.take(
+        np.flatnonzero((run.arrival_ns >= from_s * 1e9) & (run.arrival_ns <= to_s * 1e9))
+    )
 
 
-def _why(
-    scenario: Scenario, runs: list[OutcomeTable], without: list[OutcomeTable], late: list[Bools]
-) -> str:
+def _answered(runs: list[OutcomeTable]) -> float | None:
+    """Return the share of the requests that are answered; None where they are few."""
+    status = np.concatenate([run.status for run in runs])
+    return None if len(status) < FEWEST else float((status == ANSWERED).mean())
+
+
+def _why(scenario: Scenario, runs: list[OutcomeTable], without: list[OutcomeTable]) -> str:
     """Return what is to be said of the tier whose attempts have grown most, if they have."""
-    made, usual = _attempts(runs, late), np.maximum(_attempts(without, late), 1.0)
-    k = int(np.argmax(made / usual))
-    if made[k] < AGAIN * usual[k]:
+    made, usual = _attempts(runs), _attempts(without)
+    k = int(np.argmax(np.nan_to_num(made / usual)))
+    if not made[k] >= AGAIN * usual[k]:
         return ""
     return (
         f" A visit of {scenario.tiers[k].name} makes {made[k]:.2f} attempts there, {usual[k]:.2f} "
@@ -98,13 +102,10 @@ def _why(
     )
 
 
-def _attempts(runs: list[OutcomeTable], late: list[Bools]) -> Floats:
-    """Return (K,): how many attempts a late visit of each tier makes; 0 where few are visited."""
-    made = [
-        np.zeros_like(run.visit[rows]) if run.attempts is None else run.attempts[rows]
-        for run, rows in zip(runs, late, strict=True)
-    ]
+def _attempts(runs: list[OutcomeTable]) -> Floats:
+    """Return (K,): how many attempts a visit of each tier makes; NaN where few make any."""
+    made = [np.zeros_like(run.visit) if run.attempts is None else run.attempts for run in runs]
     attempts = np.concatenate(made)
     visits = (attempts > 0).sum(axis=0)
     mean: Floats = attempts.sum(axis=0, dtype=np.int64) / np.maximum(visits, 1)
-    return np.where(visits < FEWEST, 0.0, mean)
+    return np.where(visits < FEWEST, np.nan, mean)
