@@ -36,6 +36,9 @@ STOLEN: Final = 0.1
 CPU_WAIT: Final = 0.25
 """Share of the time in which programs waited for a processor; 2 cores of our own have below 0.1."""
 
+MOSTLY: Final = 0.8
+"""So much of what a tier accepts less must be what fails more, to be put down to failures alone."""
+
 
 def judge(
     measures: Iterable[Measure],
@@ -170,7 +173,7 @@ def _failing(tier: str, named: dict[str, Row], differs: dict[str, Row]) -> Row |
     if accepted in differs and failed in named:
         # It accepts less by what fails: not told apart from chance alone, but that is why.
         fewer, more = (named[name]["difference"]["value"] for name in (accepted, failed))
-        if more * -fewer > fewer**2 / 2:
+        if fewer < 0 and more >= MOSTLY * -fewer:
             return named[failed]
     # What was tried again has failed before, also where it went well in the end.
     return differs.get(attempts)
