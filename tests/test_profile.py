@@ -14,9 +14,7 @@ from fallwise.analysis.profile import (
     FEWEST,
     as_loaded,
     as_profiled,
-    drawn_again,
     profile,
-    ways_s,
 )
 from fallwise.cli.drives import Target, layout, on_own_clock
 from fallwise.draw import draw
@@ -58,34 +56,37 @@ CUT = r"of \d+ visits \d+ were cut by a time limit, hedged or lost"
 def test_times_under_load_are_those_of_visits_with_an_answer() -> None:
     case = world()
     found = predict(case).outcomes
-    loaded, kept = as_loaded(case, found, case)
-    assert kept == {}
+    told = as_loaded(case, found, case)
+    assert told.kept == {} and told.took_s.shape == (400, 2)
     for k in range(2):
         answered = np.isin(found.visit[:, k], (ACCEPTED, DECLINED))
-        law = loaded.tiers[k].service
+        law = told.predicts.tiers[k].service
         assert isinstance(law, Empirical) and FEWEST <= answered.sum() <= 400
         np.testing.assert_array_equal(law.values_s, found.busy_ns[answered, k] / 1e9)
-    assert loaded.tiers[1].name == "big" and loaded.tiers[0].threshold == 0.7
+        np.testing.assert_array_equal(told.took_s[answered, k], law.values_s)
+        assert np.isnan(told.took_s[~answered, k]).all()
+    assert told.predicts.tiers[1].name == "big" and told.predicts.tiers[0].threshold == 0.7
 
 
 def test_a_tier_keeps_its_time_where_limits_cut_some_or_few_told_it() -> None:
     case = world(timeout_s=0.05)
     found = predict(case).outcomes
     alone = case.with_tier(0, service=Empirical(kind="empirical", values_s=[0.5]))
-    loaded, kept = as_loaded(case, found, alone)
-    assert kept.keys() == {"small"} and re.fullmatch(CUT, kept["small"])
-    assert loaded.tiers[0].service == alone.tiers[0].service
-    assert isinstance(loaded.tiers[1].service, Empirical)
+    told = as_loaded(case, found, alone)
+    assert told.kept.keys() == {"small"} and re.fullmatch(CUT, told.kept["small"])
+    assert told.predicts.tiers[0].service == alone.tiers[0].service
+    assert isinstance(told.predicts.tiers[1].service, Empirical)
+    assert np.isnan(told.took_s[:, 0]).all()
     few = found.take(slice(0, FEWEST - 1))
-    assert as_loaded(world(), few, alone)[0].tiers == alone.tiers
-    told = (found.visit[: FEWEST - 1, 1] != NOT_VISITED).sum()
-    assert as_loaded(world(), few, alone)[1]["big"] == f"only {told} visits told it"
+    again = as_loaded(world(), few, alone)
+    visits = (found.visit[: FEWEST - 1, 1] != NOT_VISITED).sum()
+    assert again.predicts == alone and again.kept["big"] == f"only {visits} visits told it"
 
 
 def test_calls_in_a_slow_time_are_not_told_twice() -> None:
     case = world(outages=[{"from_s": 2, "to_s": 4, "slow": 3}])
     found = predict(case).outcomes
-    law = as_loaded(case, found, case)[0].tiers[0].service
+    law = as_loaded(case, found, case).predicts.tiers[0].service
     at_s = found.start_ns[:, 0] / 1e9
     outside = (at_s < 2) | (at_s >= 4)
     assert isinstance(law, Empirical) and 50 < outside.sum() < 390
@@ -97,19 +98,19 @@ def test_visits_of_several_calls_do_not_tell_how_long_one_takes() -> None:
     found = predict(case).outcomes
     assert found.attempts is not None
     once = np.isin(found.visit[:, 0], (ACCEPTED, DECLINED)) & (found.attempts[:, 0] == 1)
-    law = as_loaded(case, found, case)[0].tiers[0].service
+    law = as_loaded(case, found, case).predicts.tiers[0].service
     assert isinstance(law, Empirical) and len(law.values_s) == once.sum() < 320
 
 
 def test_hedges_cut_the_slow_visits_and_a_hedged_one_is_not_of_one_call() -> None:
     often = world(hedge={"after_s": 0.05})
-    assert as_loaded(often, predict(often).outcomes, often)[1].keys() == {"small"}
+    assert as_loaded(often, predict(often).outcomes, often).kept.keys() == {"small"}
     rare = world(hedge={"after_s": 0.15}, slots=50)
     found = predict(rare, n=4000).outcomes
     assert found.hedges is not None
     hedged = found.hedges[:, 0] > 0
     few = found.take(np.flatnonzero(~hedged | (hedged.cumsum() <= 10)))
-    law = as_loaded(rare, few, rare)[0].tiers[0].service
+    law = as_loaded(rare, few, rare).predicts.tiers[0].service
     assert isinstance(law, Empirical) and hedged.sum() > 10
     np.testing.assert_array_equal(law.values_s, found.busy_ns[~hedged, 0] / 1e9)
 
@@ -118,8 +119,8 @@ def test_what_an_outage_cuts_is_not_held_against_the_time_outside_it() -> None:
     case = world(timeout_s=1, slots=50, outages=[{"from_s": 2, "to_s": 4, "slow": 40}])
     found = predict(case).outcomes
     assert (found.visit[:, 0] == WORKED_OUT).sum() > 20
-    loaded, kept = as_loaded(case, found, case)
-    assert kept == {} and isinstance(loaded.tiers[0].service, Empirical)
+    told = as_loaded(case, found, case)
+    assert told.kept == {} and isinstance(told.predicts.tiers[0].service, Empirical)
 
 
 def asked_alone(**own: Any) -> tuple[Scenario, OutcomeTable]:
@@ -137,8 +138,9 @@ def test_times_of_which_some_were_cut_are_not_taken_alone_either(
     own: dict[str, Any], why: str
 ) -> None:
     case, found = asked_alone(**own)
-    told, kept = as_profiled(case, [0], found)
-    assert told == case and kept.keys() == {"one"} and re.fullmatch(why, kept["one"])
+    told = as_profiled(case, [0], found)
+    assert told.predicts == case and np.isnan(told.took_s).all()
+    assert told.kept.keys() == {"one"} and re.fullmatch(why, told.kept["one"])
     rows = profiled(case, found)[1]
     assert [row["measure"] for row in rows] == ["profile.one.accuracy"]
 
@@ -146,8 +148,8 @@ def test_times_of_which_some_were_cut_are_not_taken_alone_either(
 def test_requests_to_one_tier_of_which_nothing_is_known_may_have_been_the_slow_ones() -> None:
     case, found = asked_alone()
     visit = np.where(np.arange(400)[:, None] % 50 == 0, np.int8(NOT_VISITED), found.visit)
-    told, kept = as_profiled(case, [0], replace(found, visit=visit))
-    assert told == case and kept == {
+    told = as_profiled(case, [0], replace(found, visit=visit))
+    assert told.predicts == case and told.kept == {
         "one": "of 400 visits 8 were cut by a time limit, hedged or lost"
     }
 
@@ -163,9 +165,9 @@ def test_alone_too_what_was_tried_again_does_not_tell() -> None:
     case, found = asked_alone(error_rate=0.3, retries={"attempts": 4, "backoff_s": 0.01})
     assert found.attempts is not None
     once = found.attempts[:, 0] == 1
-    told, kept = as_profiled(case, [0], found)
-    law = told.tiers[0].service
-    assert kept == {} and isinstance(law, Empirical) and 200 < once.sum() < 340
+    told = as_profiled(case, [0], found)
+    law = told.predicts.tiers[0].service
+    assert told.kept == {} and isinstance(law, Empirical) and 200 < once.sum() < 340
     np.testing.assert_array_equal(law.values_s, found.busy_ns[once, 0] / 1e9)
     ((tier_found,), rows) = profiled(case, found)
     assert tier_found["service_s_mean"] == pytest.approx(np.mean(law.values_s))
@@ -174,9 +176,13 @@ def test_alone_too_what_was_tried_again_does_not_tell() -> None:
 
 def test_a_tier_that_is_not_asked_alone_or_hardly_answers_keeps_its_time() -> None:
     case, found = asked_alone()
-    assert as_profiled(case, [], found) == (case, {"one": "it cannot be asked alone"})
     few = found.take(slice(0, FEWEST - 1))
-    assert as_profiled(case, [0], few) == (case, {"one": "only 19 visits told it"})
+    for alone, out, why in (
+        ([], found, "it cannot be asked alone"),
+        ([0], few, "only 19 visits told it"),
+    ):
+        told = as_profiled(case, alone, out)
+        assert told.predicts == case and told.kept == {"one": why}
     assert profiled(case, few)[1] == []
 
 
@@ -185,51 +191,6 @@ def test_a_tier_that_was_not_asked_before_the_money_ended_is_told_nothing_of() -
     ((told,), rows) = profiled(case, found.take(slice(0, 0)))
     assert rows == [] and told["requests"] == told["failed"] == 0
     assert {told[name] for name in ("service_s_mean", "accuracy", "stated_accuracy")} == {None}
-
-
-def test_a_way_is_that_of_a_request_that_the_same_tier_answered() -> None:
-    found = predict(world()).outcomes
-    away_s: dict[int | None, Any] = {None: np.array([3.0, 4.0]), 0: np.arange(20) / 100}
-    ways = ways_s(found, away_s, np.random.default_rng(1))
-    first = found.hit_tier == 0
-    assert set(np.unique(ways[first])) <= set(away_s[0]) and (ways[first] < 1).all()
-    assert set(np.unique(ways[~first])) == {3.0, 4.0}
-    assert not ways_s(found, {}, np.random.default_rng(1)).any()
-
-
-def test_another_profile_has_as_many_of_the_same_times_and_moves_their_mean_as_chance_does() -> (
-    None
-):
-    stated = world()
-    values = np.random.default_rng(1).exponential(size=400)
-    told = stated.with_tier(0, service=Empirical(kind="empirical", values_s=values.tolist()))
-    chance, means = np.random.default_rng(2), []
-    for _ in range(300):
-        case, away_s = drawn_again(stated, told, {None: values, 1: values[:50]}, chance)
-        law = case.tiers[0].service
-        assert isinstance(law, Empirical) and len(law.values_s) == 400
-        assert set(law.values_s) <= set(values.tolist())
-        assert case.tiers[1] == stated.tiers[1]
-        assert {k: len(ways) for k, ways in away_s.items()} == {None: 400, 1: 50}
-        means.append(np.mean(law.values_s))
-    # The standard error of a mean, and 5 standard deviations of what 300 tell of it.
-    assert np.std(means) == pytest.approx(values.std() / 20, rel=5 / np.sqrt(600))
-
-
-def test_another_profile_moves_a_prediction_by_its_own_chance_alone() -> None:
-    """That of the requests is the same each time: whatever it is, their draws are."""
-    stated = scenario([tier("one")], run={"requests": 400, "warmup": 0})
-    values = np.random.default_rng(1).exponential(size=400)
-    law = Empirical(kind="empirical", values_s=values.tolist())
-    told = stated.with_tier(0, service=law)
-    found, chance = predict(told).outcomes, np.random.default_rng(2)
-    times, ways = [], []
-    for _ in range(300):
-        case, away_s = drawn_again(stated, told, {None: values}, chance)
-        times.append(draw(case, n=400).service_ns.mean() / 1e9)
-        ways.append(ways_s(found, away_s, np.random.default_rng(3)).mean())
-    for moved in (times, ways):
-        assert np.std(moved) == pytest.approx(values.std() / 20, rel=5 / np.sqrt(600))
 
 
 def test_the_judged_requests_are_those_of_the_scenario_whatever_comes_before() -> None:

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 from fallwise.analysis.intervals import LEVEL, Estimate
 from fallwise.tables import Floats, Int64s
 
-__all__ = ["block_bootstrap", "block_length", "block_resample", "block_values"]
+__all__ = ["block_bootstrap", "block_length", "block_rows", "block_values"]
 
 QUIET: Final = 5
 """So many lags without correlation in a row, and there is none any more."""
@@ -63,11 +63,10 @@ def block_values(
     return np.array([statistic(*(column[rows] for column in columns)) for rows in drawn])
 
 
-def block_resample(values: ArrayLike, generator: np.random.Generator) -> Floats:
-    """Return as many of the values, drawn again by blocks of neighbours."""
-    x = np.asarray(values, np.float64)
-    found: Floats = x[_rows(len(x), block_length(x), generator)]
-    return found
+def block_rows(x: ArrayLike, generator: np.random.Generator) -> Int64s:
+    """Return (n,) which rows of x, one for each, blocks of neighbours drawn again have."""
+    values = np.asarray(x, np.float64)
+    return _rows(len(values), block_length(values), generator)
 
 
 def block_length(x: ArrayLike) -> float:

@@ -8,12 +8,11 @@ twice as long on a machine that has rested as they do back to back.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
 
-from fallwise.analysis.blocks import block_resample
 from fallwise.analysis.calibration import ece
 from fallwise.analysis.judge import judge
 from fallwise.analysis.live import Drive
@@ -32,7 +31,7 @@ from fallwise.tables import (
     RequestTable,
 )
 
-__all__ = ["FEWEST", "as_loaded", "as_profiled", "drawn_again", "profile", "scores_of", "ways_s"]
+__all__ = ["FEWEST", "Told", "as_loaded", "as_profiled", "profile", "scores_of"]
 
 Summary = dict[str, Any]
 
@@ -100,36 +99,47 @@ def scores_of(drive: Drive) -> Floats:
     return np.array([np.nan if score is None else float(score) for score in said])
 
 
-def as_profiled(
-    scenario: Scenario, alone: Sequence[int], outcomes: OutcomeTable
-) -> tuple[Scenario, dict[str, str]]:
-    """Return the scenario with the times that the tiers took alone, in the place of its own.
+@dataclass(frozen=True)
+class Told:
+    """What a profile tells of times.
 
-    Also returned: why a tier has the stated one, by its name.
+    predicts is the scenario with them, kept why a tier has its own, by its name. took_s (m, K) is
+    how long each request was in each tier, NaN where that is not told.
     """
-    kept = {}
+
+    predicts: Scenario
+    kept: dict[str, str]
+    took_s: Floats
+
+    def also(self, k: int, busy_ns: Int64s, told: Bools, why: str | None) -> Told:
+        """Return it with the time of tier k of the first requests, unless there is a reason why."""
+        if why is not None:
+            return replace(self, kept=self.kept | {self.predicts.tiers[k].name: why})
+        law = Empirical(kind="empirical", values_s=(busy_ns[told] / 1e9).tolist())
+        took_s = self.took_s.copy()
+        took_s[: len(told), k] = np.where(told, busy_ns / 1e9, np.nan)
+        return replace(self, predicts=self.predicts.with_tier(k, service=law), took_s=took_s)
+
+
+def as_profiled(scenario: Scenario, alone: Sequence[int], outcomes: OutcomeTable) -> Told:
+    """Return the times that the tiers took alone; the same requests were put to each in turn."""
+    rounds = -(-len(outcomes) // max(1, len(alone)))
+    found = Told(scenario, {}, np.full((rounds, len(scenario.tiers)), np.nan))
     for k, tier in _taking_time(scenario):
         if k not in alone:
-            kept[tier.name] = "it cannot be asked alone"
+            found = replace(found, kept=found.kept | {tier.name: "it cannot be asked alone"})
             continue
-        found = outcomes.take(np.arange(alone.index(k), len(outcomes), len(alone)))
-        told, why = _telling(tier, k, found, alone=True)
-        scenario = _taking(scenario, k, found.busy_ns[told, k], kept, why)
-    return scenario, kept
+        mine = outcomes.take(np.arange(alone.index(k), len(outcomes), len(alone)))
+        found = found.also(k, mine.busy_ns[:, k], *_telling(tier, k, mine, alone=True))
+    return found
 
 
-def as_loaded(
-    scenario: Scenario, outcomes: OutcomeTable, known: Scenario
-) -> tuple[Scenario, dict[str, str]]:
-    """Return the scenario with the times that its tiers took in requests that went all its ways.
-
-    Also returned: why a tier keeps its time in `known`, by its name.
-    """
-    kept: dict[str, str] = {}
+def as_loaded(scenario: Scenario, outcomes: OutcomeTable, known: Scenario) -> Told:
+    """Return the times that tiers took in requests that went all ways; else they have known's."""
+    found = Told(known, {}, np.full(outcomes.busy_ns.shape, np.nan))
     for k, tier in _taking_time(scenario):
-        told, why = _telling(tier, k, outcomes)
-        known = _taking(known, k, outcomes.busy_ns[told, k], kept, why)
-    return known, kept
+        found = found.also(k, outcomes.busy_ns[:, k], *_telling(tier, k, outcomes))
+    return found
 
 
 def _taking_time(scenario: Scenario) -> list[tuple[int, Tier]]:
@@ -166,53 +176,6 @@ def _telling(
     if lost > CUT * whole:
         return told, f"of {whole} visits {lost} were cut by a time limit, hedged or lost"
     return told, None
-
-
-def _taking(
-    scenario: Scenario, k: int, busy_ns: Int64s, kept: dict[str, str], why: str | None
-) -> Scenario:
-    """Return the scenario whose tier k takes one of these times; or keep it, and why."""
-    if why is not None:
-        kept[scenario.tiers[k].name] = why
-        return scenario
-    law = Empirical(kind="empirical", values_s=(busy_ns / 1e9).tolist())
-    return scenario.with_tier(k, service=law)
-
-
-def ways_s(
-    predicted: OutcomeTable, away_s: dict[int | None, Floats], chance: np.random.Generator
-) -> Floats:
-    """Return (n,) seconds of each request in no tier: those of one that was answered by the same.
-
-    away_s has those that are known, by the tier that answered; by None those of all requests. Where
-    it is empty they are 0.
-    """
-    u = chance.random(len(predicted))
-    found = np.zeros(len(u))
-    for k in np.unique(predicted.hit_tier).tolist() if away_s else ():
-        among = away_s[k if k in away_s else None]
-        mine = predicted.hit_tier == k
-        found[mine] = among[(u[mine] * len(among)).astype(np.int64)]
-    return found
-
-
-def drawn_again(
-    scenario: Scenario,
-    predicts: Scenario,
-    away_s: dict[int | None, Floats],
-    chance: np.random.Generator,
-) -> tuple[Scenario, dict[int | None, Floats]]:
-    """Return what another profile of the same length might have told: times of tiers, and ways.
-
-    Blocks of neighbours are drawn again of the times that predicts has from a profile, and the
-    scenario itself has not. They are sorted: the same draw is then about as long by each, and what
-    moves a prediction is the profile, not which of its times a request happens to meet.
-    """
-    for k, tier in enumerate(predicts.tiers):
-        if isinstance(tier.service, Empirical) and tier.service != scenario.tiers[k].service:
-            values = np.sort(block_resample(tier.service.values_s, chance)).tolist()
-            predicts = predicts.with_tier(k, service=Empirical(kind="empirical", values_s=values))
-    return predicts, {k: np.sort(block_resample(ways, chance)) for k, ways in away_s.items()}
 
 
 def _service(name: str, k: int, told: Bools) -> Measure:

@@ -9,8 +9,8 @@ from typing import Final
 import numpy as np
 
 from fallwise.analysis.live import Drive
-from fallwise.analysis.profile import drawn_again, ways_s
 from fallwise.analysis.settle import settle
+from fallwise.analysis.together import Took, drawn_again, drawn_together
 from fallwise.cli.drives import Runs, layout, on_own_clock
 from fallwise.cli.profiling import Known
 from fallwise.draw import stream
@@ -29,8 +29,8 @@ AGAIN: Final = 20
 class Forecast:
     """The requests, their predicted outcomes, and those that other profiles would have predicted.
 
-    hops has by tier what its way adds to a call, transport_s is the median time in no tier;
-    None where no profile told of any.
+    hops has by tier what its way adds to a call, transport_s is the median time in no tier,
+    None where none was told.
     """
 
     requests: RequestTable
@@ -47,25 +47,46 @@ def forecast(runs: Runs, known: Known, drive: Drive) -> Forecast:
     fold = not target.profiled and target.deployment is None
     hops = {t["name"]: t["hop_s"] for t in known.tiers[0]} if fold else {}
 
-    def made(
-        predicts: Scenario, away_s: dict[int | None, Floats]
-    ) -> tuple[RequestTable, OutcomeTable, float | None]:
+    def made(predicts: Scenario, took: Took) -> tuple[RequestTable, OutcomeTable, Floats]:
         table = runs.table if predicts is scenario else layout(predicts, target)
         rows = replace(table, arrival_ns=on_own_clock(table, target.rows_before))
         requests = rows.take(slice(target.rows_before, target.rows_before + len(drive.request)))
         outcomes = _outcomes(predicts, requests, hops)
-        # How late the client itself sent a request is known, and counts on both sides; each one's
-        # way is one of those of the profile.
-        way_s = ways_s(outcomes, away_s, stream(scenario.run.seed, "transport"))
-        ways_ns = np.rint((way_s + np.maximum(drive.send_lag_s, 0)) * 1e9).astype(np.int64)
-        away = replace(outcomes, end_ns=outcomes.end_ns + ways_ns)
-        return requests, away, float(np.median(way_s)) if away_s else None
+        # Who answers is known now, and so which requests of the profile this one may be like.
+        took_s = drawn_together(outcomes, took, stream(scenario.run.seed, "transport"))
+        if not np.isnan(took_s[:, 1:]).all():
+            requests = _taking(predicts, requests, took_s[:, 1:])
+            outcomes = _outcomes(predicts, requests, hops)
+        # How late the client itself sent a request is known, and counts on both sides.
+        away_s = took_s[:, 0] + np.maximum(drive.send_lag_s, 0)
+        end_ns = outcomes.end_ns + np.rint(away_s * 1e9).astype(np.int64)
+        return requests, replace(outcomes, end_ns=end_ns), took_s[:, 0]
 
-    requests, outcomes, transport_s = made(known.predicts, known.away_s)
+    requests, outcomes, way_s = made(known.predicts, known.took)
     others, chance = [], stream(scenario.run.seed, "profile again")
     for _ in range(AGAIN if known.predicts is not scenario else 0):
-        others.append(made(*drawn_again(scenario, known.predicts, known.away_s, chance))[1])
+        others.append(made(*drawn_again(scenario, known.predicts, known.took, chance))[1])
+    told = known.took and target.deployment is None
+    transport_s = float(np.median(way_s)) if told else None
     return Forecast(requests, outcomes, others, hops, transport_s)
+
+
+def _taking(scenario: Scenario, requests: RequestTable, took_s: Floats) -> RequestTable:
+    """Return the requests whose first calls take (n, K) seconds, and as they did where NaN."""
+    took_ns = np.where(np.isnan(took_s), requests.service_ns, np.rint(took_s * 1e9))
+    service_ns = np.asfortranarray(took_ns.astype(np.int64))
+    if requests.call_ns is None:
+        return replace(requests, service_ns=service_ns)
+    call_ns = requests.call_ns.copy(order="F")
+    for k, (tier, first) in enumerate(zip(scenario.tiers, _first_calls(scenario), strict=True)):
+        if tier.calls:
+            call_ns[:, first] = service_ns[:, k]
+    return replace(requests, service_ns=service_ns, call_ns=call_ns)
+
+
+def _first_calls(scenario: Scenario) -> list[int]:
+    """Return (K,) which column of the calls is the first of each tier."""
+    return list(accumulate((tier.calls for tier in scenario.tiers[:-1]), initial=0))
 
 
 def _outcomes(scenario: Scenario, requests: RequestTable, hops: dict[str, float]) -> OutcomeTable:
@@ -75,13 +96,13 @@ def _outcomes(scenario: Scenario, requests: RequestTable, hops: dict[str, float]
         None if column is None else column.copy(order="F")
         for column in (requests.call_ns, requests.error_ns)
     )
-    first = [0, *accumulate(tier.calls for tier in scenario.tiers)]
+    first = _first_calls(scenario)
     for name, hop_s in hops.items():
         k = scenario.index(name)
         service_ns[:, k] += round(hop_s * 1e9)
         for column in (call_ns, error_ns):
             if column is not None:
-                column[:, first[k] : first[k + 1]] += round(hop_s * 1e9)
+                column[:, first[k] : first[k] + scenario.tiers[k].calls] += round(hop_s * 1e9)
     decisions = decide(scenario, requests)
     slowed = replace(requests, service_ns=service_ns, call_ns=call_ns, error_ns=error_ns)
     outcomes = simulate(plan(scenario), slowed, decisions)

@@ -10,12 +10,13 @@ import numpy as np
 
 from fallwise.analysis.judge import doubts
 from fallwise.analysis.live import Drive
-from fallwise.analysis.profile import FEWEST, as_loaded, as_profiled, profile, scores_of
+from fallwise.analysis.profile import Told, as_loaded, as_profiled, profile, scores_of
+from fallwise.analysis.together import Took, told_together
 from fallwise.cli.drives import Runs
 from fallwise.draw import stream
 from fallwise.errors import CheckError, Problem
 from fallwise.scenario import Scenario
-from fallwise.tables import ANSWERED, Floats
+from fallwise.tables import ANSWERED
 
 __all__ = ["Known", "profiled_by", "statuses"]
 
@@ -24,13 +25,12 @@ __all__ = ["Known", "profiled_by", "statuses"]
 class Known:
     """What a profile tells.
 
-    predicts is the scenario to predict with; away_s (m,) how long requests were in no tier: of
-    all, by None, and where it is known by the tier that answered; empty where nothing is. tiers are
-    profile()'s two lists, doubts why it says nothing, findings what a reader should know of it.
+    predicts is the scenario to predict with, took what whole requests took. tiers are profile()'s
+    two lists, doubts why it says nothing, findings what a reader should know of it.
     """
 
     predicts: Scenario
-    away_s: dict[int | None, Floats] = field(default_factory=dict)
+    took: Took = field(default_factory=dict)
     tiers: tuple[list[Any], list[Any]] = ([], [])
     doubts: list[str] = field(default_factory=list)
     findings: list[str] = field(default_factory=list)
@@ -61,16 +61,18 @@ def _alone(runs: Runs, known: Known) -> Known:
     chance = stream(scenario.run.seed, "profile")
     tiers = list(target.alone)
     found = profile(scenario, tiers, head, outcomes, scores_of(drive), chance, graded=graded)
-    ways = known.away_s
-    if target.deployment is None:
-        # The first of each round has found the deployment at rest, as a request does.
-        ways = ways | _ways_s(drive.way_s[:: len(tiers)], None)
-    known = replace(known, away_s=ways, tiers=found)
+    # The first of each round has found the deployment at rest, as a request does. What a client
+    # sees of a deployment that is not ours has no way beside its times.
+    way_s = drive.way_s[:: len(tiers)]
+    way_s = way_s if target.deployment is None else np.zeros(len(way_s))
+    known = replace(known, tiers=found)
     if not target.profiled:
-        return known
-    predicts, kept = as_profiled(scenario, tiers, outcomes)
-    said = _taken(scenario, predicts, kept, "as it was alone")
-    return replace(known, predicts=predicts, findings=[] if target.loaded else [said])
+        unknown_s = np.full((len(way_s), len(scenario.tiers)), np.nan)
+        return replace(known, took=told_together(way_s, unknown_s))
+    told = as_profiled(scenario, tiers, outcomes)
+    said = [] if target.loaded else [_taken(scenario, told, "as it was alone")]
+    took = told_together(way_s, told.took_s)
+    return replace(known, predicts=told.predicts, took=took, findings=said)
 
 
 def _loaded(runs: Runs, known: Known) -> Known:
@@ -79,40 +81,32 @@ def _loaded(runs: Runs, known: Known) -> Known:
     drive = runs.run("loaded", first, first + target.loaded, [])
     rows = runs.table.take(slice(first, first + len(drive.request)))
     outcomes, _ = runs.outcomes(rows, drive, first)
-    predicts, kept = as_loaded(target.scenario, outcomes, known.predicts)
-    ways = _ways_s(drive.way_s, None)
-    for k in np.unique(outcomes.hit_tier[outcomes.status == ANSWERED]).tolist():
-        ways |= _ways_s(drive.way_s[outcomes.hit_tier == k], k)
+    told = as_loaded(target.scenario, outcomes, known.predicts)
+    answered_by = np.where(outcomes.status == ANSWERED, outcomes.hit_tier, -1)
     how = (
         f"as it was in {len(drive.request)} other requests at the planned rate: what tiers on one "
         "machine cost each other is part of it, at this rate"
     )
     return replace(
         known,
-        predicts=predicts,
-        away_s=known.away_s | ways,
+        predicts=told.predicts,
+        took=known.took | told_together(drive.way_s, told.took_s, answered_by),
         doubts=[f"in the profile at the planned rate, {why}" for why in doubts(drive)],
-        findings=[_taken(target.scenario, predicts, kept, how)],
+        findings=[_taken(target.scenario, told, how)],
     )
 
 
-def _taken(stated: Scenario, predicts: Scenario, kept: dict[str, str], how: str) -> str:
+def _taken(stated: Scenario, told: Told, how: str) -> str:
     """Return what is to be said of the times that the prediction takes."""
     names = [tier.name for tier in stated.tiers if tier.kind not in ("cache", "human")]
-    taken = [name for name in names if name not in kept]
+    taken = [name for name in names if name not in told.kept]
     said = f"The prediction takes the time of {', '.join(taken)} {how}." if taken else ""
-    for name, why in kept.items():
+    for name, why in told.kept.items():
         k = stated.index(name)
-        same = predicts.tiers[k].service == stated.tiers[k].service
+        same = told.predicts.tiers[k].service == stated.tiers[k].service
         before = "as stated" if same else "as it was alone"
         said += f" Not that of {name}: {why}; it is {before}."
     return said.strip()
-
-
-def _ways_s(way_s: Floats, k: int | None) -> dict[int | None, Floats]:
-    """Return the ways that were told, by the tier that answered; nothing where they are few."""
-    told = way_s[~np.isnan(way_s)]
-    return {k: told} if len(told) >= FEWEST else {}
 
 
 def statuses(drives: list[Drive]) -> str:
