@@ -55,7 +55,7 @@ _ = Path("against-live.yaml").write_text(SCENARIO)
 # %%
 def check(*options):
     command = [sys.executable, "-c", "from fallwise.cli import main; main()", "check"]
-    command += ["against-live.yaml", "--requests", "400", "--drives", "1", "--profile", "10"]
+    command += ["against-live.yaml", "--requests", "400", "--drives", "1", "--profile", "20"]
     done = subprocess.run([*command, "--json", *options], capture_output=True, text=True)
     return json.loads(done.stdout)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from fallwise.analysis.live import Drive
 from fallwise.analysis.predict import Prediction
-from fallwise.tables import CALL_COUNTS, CALL_TIMES, VISITS
+from fallwise.tables import CALL_COUNTS, CALL_TIMES, STATUSES, VISITS
 
 __all__ = ["said_of"]
 
@@ -28,7 +28,7 @@ def said_of(prediction: Prediction) -> Drive:
         ]
         assert o.cost_usd is not None
         found = {
-            "status": "answered",
+            "status": STATUSES[o.status[i]],
             "tier": names[o.hit_tier[i]],
             "answer-tier": names[o.answer_tier[i]],
             "answer-of": str(int(o.answer_of[i])),

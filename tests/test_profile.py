@@ -19,8 +19,8 @@ from fallwise.analysis.profile import (
 from fallwise.cli.drives import Target, layout, on_own_clock
 from fallwise.draw import draw
 from fallwise.scenario import Scenario, override
-from fallwise.scenario.laws import Empirical
-from fallwise.tables import ACCEPTED, DECLINED, NOT_VISITED, WORKED_OUT, OutcomeTable
+from fallwise.scenario.laws import Batching, Empirical
+from fallwise.tables import ACCEPTED, DECLINED, NOT_VISITED, REFUSED, WORKED_OUT, OutcomeTable
 
 
 def world(**small: Any) -> Scenario:
@@ -109,9 +109,9 @@ def test_hedges_cut_the_slow_visits_and_a_hedged_one_is_not_of_one_call() -> Non
     found = predict(rare, n=4000).outcomes
     assert found.hedges is not None
     hedged = found.hedges[:, 0] > 0
-    few = found.take(np.flatnonzero(~hedged | (hedged.cumsum() <= 10)))
+    few = found.take(np.flatnonzero(~hedged | (hedged.cumsum() <= 3)))
     law = as_loaded(rare, few, rare).predicts.tiers[0].service
-    assert isinstance(law, Empirical) and hedged.sum() > 10
+    assert isinstance(law, Empirical) and hedged.sum() > 3
     np.testing.assert_array_equal(law.values_s, found.busy_ns[~hedged, 0] / 1e9)
 
 
@@ -130,18 +130,14 @@ def asked_alone(**own: Any) -> tuple[Scenario, OutcomeTable]:
     return case, predict(case).outcomes
 
 
-@pytest.mark.parametrize(
-    ("own", "why"),
-    [({"timeout_s": 0.05}, CUT), ({"hedge": {"after_s": 0.05}}, CUT)],
-)
-def test_times_of_which_some_were_cut_are_not_taken_alone_either(
-    own: dict[str, Any], why: str
-) -> None:
+@pytest.mark.parametrize("own", [{"timeout_s": 0.05}, {"hedge": {"after_s": 0.05}}])
+def test_times_of_which_some_were_cut_are_not_taken_alone_either(own: dict[str, Any]) -> None:
     case, found = asked_alone(**own)
     told = as_profiled(case, [0], found)
     assert told.predicts == case and np.isnan(told.took_s).all()
-    assert told.kept.keys() == {"one"} and re.fullmatch(why, told.kept["one"])
-    rows = profiled(case, found)[1]
+    assert told.kept.keys() == {"one"} and re.fullmatch(CUT, told.kept["one"])
+    ((tier_found,), rows) = profiled(case, found)
+    assert (tier_found["service_s_mean"], tier_found["not_told"]) == (None, told.kept["one"])
     assert [row["measure"] for row in rows] == ["profile.one.accuracy"]
 
 
@@ -152,6 +148,30 @@ def test_requests_to_one_tier_of_which_nothing_is_known_may_have_been_the_slow_o
     assert told.predicts == case and told.kept == {
         "one": "of 400 visits 8 were cut by a time limit, hedged or lost"
     }
+
+
+def test_who_may_not_be_asked_is_not_lost_and_nobody_is_out_alone() -> None:
+    case, found = asked_alone(outages=[{"from_s": 0, "to_s": 60}])
+    plain = asked_alone()[1]
+    refused = np.arange(400) % 10 == 0
+    visit = np.where(refused[:, None], np.int8(NOT_VISITED), plain.visit)
+    status = np.where(refused, np.int8(REFUSED), plain.status)
+    some = replace(plain, visit=visit, status=status)
+    told = as_profiled(case, [0], some)
+    law = told.predicts.tiers[0].service
+    assert told.kept == {} and isinstance(law, Empirical) and len(law.values_s) == 360
+    assert found.status.any()
+    assert profiled(case, some)[0][0]["not_told"] is None
+    assert as_loaded(case, plain.take(slice(0, 20)), case).kept.keys() == {"one"}
+
+
+def test_a_batching_tier_keeps_its_batches() -> None:
+    case = asked_alone()[0]
+    batches = Batching(kind="batching", step_s=0.01)
+    case = case.with_tier(0, service=batches)
+    told = as_profiled(case, [0], asked_alone()[1])
+    assert told.predicts == case
+    assert told.kept == {"one": "its batches take longer the more is in them"}
 
 
 def profiled(case: Scenario, found: OutcomeTable) -> tuple[list[Any], list[Any]]:

@@ -55,7 +55,7 @@ class Simulated(Runs):
     """A deployment that does what a scenario says; the way there and back takes 4 ms."""
 
     def __init__(self, target: Target, truth: Scenario) -> None:
-        super().__init__(target, "nowhere", Path(), layout(CASE, target))
+        super().__init__(target, "nowhere", Path(), layout(target.scenario, target))
         self.truth = truth
 
     def run(self, name: str, first: int, last: int, options: list[str]) -> Drive:
@@ -92,7 +92,7 @@ def found_of(target: Target, truth: Scenario, sent: int = 1500) -> tuple[Any, An
 def test_without_a_profile_the_prediction_is_the_scenarios_at_the_same_times() -> None:
     known, made, drive, _ = found_of(target(0, 0, profiled=False), CASE, sent=900)
     whole = predict(CASE)
-    assert (known.predicts, known.took, known.findings, made.others) == (CASE, {}, [], [])
+    assert (known.predicts, known.took, known.findings, made.others) == (CASE, None, [], [])
     assert made.transport_s is None and len(made.outcomes) == len(drive.request) == 900
     np.testing.assert_array_equal(made.requests.arrival_ns, whole.requests.arrival_ns[:900])
     np.testing.assert_array_equal(made.outcomes.hit_tier, whole.outcomes.hit_tier[:900])
@@ -100,11 +100,24 @@ def test_without_a_profile_the_prediction_is_the_scenarios_at_the_same_times() -
 
 def test_stated_times_are_predicted_with_the_way_that_was_measured() -> None:
     known, made, _, runs = found_of(target(50, 0, profiled=False), CASE)
-    assert known.predicts is CASE and known.findings == [] and made.others == []
+    assert known.predicts is CASE and known.findings == []
     assert made.transport_s == pytest.approx(0.004)
     own = run(CASE, made.requests).outcomes.end_ns
     np.testing.assert_allclose(made.outcomes.end_ns - own, 4_000_000, atol=1)
     assert runs.target.rows_before == 100
+
+
+def test_one_long_way_in_a_short_profile_makes_the_tail_less_sure() -> None:
+    _, made, _, runs = found_of(target(50, 0, profiled=False), CASE)
+    assert len({other.end_ns.tobytes() for other in made.others}) == 1
+    known = profiled_by(runs, lambda _: None)
+    assert known.took is not None
+    known.took.way_s[7] = 0.5
+    made = forecast(runs, known, runs.run("drive0", 100, 1600, []))
+    tails = [
+        np.quantile(o.end_ns - o.arrival_ns, 0.99) / 1e9 for o in (made.outcomes, *made.others)
+    ]
+    assert np.std(tails[1:]) > 0.05
 
 
 @pytest.mark.parametrize(
@@ -149,9 +162,39 @@ def test_what_a_request_takes_in_two_tiers_is_drawn_together() -> None:
     """It took five times as long in the second tier as in the first one."""
     runs = Simulated(target(0, 1500), CASE)
     known = profiled_by(runs, lambda _: None)
-    both = known.took[1]
-    took = known.took | {1: np.column_stack([both[:, :2], 5 * both[:, 1]])}
+    assert known.took is not None
+    first_s = known.took.tiers_s[:, 0]
+    took = replace(known.took, tiers_s=np.column_stack([first_s, 5 * first_s]))
     drive = runs.run("drive0", 1500, 3000, [])
     out = forecast(runs, replace(known, took=took), drive).outcomes
     mine = out.hit_tier == 1
     np.testing.assert_allclose(out.busy_ns[mine, 1], 5 * out.busy_ns[mine, 0], atol=5)
+
+
+BIG = {"kind": "lognormal", "p50_s": 0.1, "p99_s": 0.4}
+LOOK = {"catch_rate": 0.9, "false_alarm_rate": 0.1, "service": {"kind": "fixed", "value_s": 0.2}}
+ROUTER = {
+    **{"cuts": [0.3], "starts": ["small", "big"], "auroc": 0.8, "about": "small"},
+    **{"service": {"kind": "fixed", "value_s": 0.1}},
+}
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"tiers.small.verifier": LOOK},
+        {"router": ROUTER},
+        {"tiers.big.agree_with": "small", "tiers.small.threshold": None},
+    ],
+    ids=["verifier", "router", "pair"],
+)
+def test_what_looks_and_pairs_take_is_counted_once(values: dict[str, Any]) -> None:
+    case = override(CASE, values)
+    asked = replace(target(30, 1500), scenario=case)
+    _, made, drive, runs = found_of(asked, case)
+    judged = slice(asked.rows_before, asked.rows_before + 1500)
+    measured, _ = runs.outcomes(runs.table.take(judged), drive, asked.rows_before)
+    took = [(o.end_ns - o.arrival_ns) / 1e9 for o in (made.outcomes, measured)]
+    far = 5 * np.hypot(took[0].std(), took[1].std()) / np.sqrt(1500)
+    assert took[0].mean() == pytest.approx(took[1].mean(), abs=far)
+    assert made.transport_s is not None and made.transport_s >= 0.004

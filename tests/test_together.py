@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from analysis_cascades import scenario, tier
 from fallwise.analysis.predict import predict
-from fallwise.analysis.together import drawn_again, drawn_together, told_together
+from fallwise.analysis.together import Took, drawn_again, drawn_together
 from fallwise.draw import draw
 from fallwise.scenario.laws import Empirical
 
@@ -23,35 +23,33 @@ def chance() -> np.random.Generator:
     return np.random.default_rng(1)
 
 
-def test_what_is_told_is_of_those_with_a_way_by_the_tier_that_answered() -> None:
-    way_s = np.where(np.arange(60) % 6 == 0, np.nan, np.arange(60.0))
-    took_s = np.arange(120.0).reshape(60, 2)
-    by = np.repeat([0, 1, -1], [30, 20, 10])
-    told = told_together(way_s, took_s, by)
-    assert told.keys() == {0, None}  # The second tier has 16 with a way.
-    np.testing.assert_array_equal(told[0][:, 0], way_s[:30][~np.isnan(way_s[:30])])
-    np.testing.assert_array_equal(told[0][:, 1:], took_s[:30][~np.isnan(way_s[:30])])
-    assert len(told[None]) == 50 and np.isnan(told[None][:, 1:]).all()
-    np.testing.assert_array_equal(
-        told_together(way_s, took_s)[None][:, 1:], took_s[~np.isnan(way_s)]
-    )
-    assert (
-        told_together(way_s[:20], took_s[:20])
-        == told_together(way_s[:20], took_s[:20], by[:20])
-        == {}
-    )
+def rows_of(took: Took) -> set[tuple[float, ...]]:
+    return {tuple(row) for row in np.column_stack([took.way_s, took.tiers_s])}
+
+
+def test_what_is_told_is_of_requests_with_a_way_and_of_some_twenty_at_least() -> None:
+    way_s = np.where(np.arange(24) % 6 == 0, np.nan, np.arange(24.0))
+    took = Took(way_s, np.arange(48.0).reshape(24, 2), np.arange(24) % 2)
+    told = took.told
+    assert told is not None and len(told.way_s) == 20
+    np.testing.assert_array_equal(told.tiers_s, took.tiers_s[~np.isnan(way_s)])
+    assert took.take(slice(1, None)).told is not None
+    assert took.take(slice(2, None)).told is None
 
 
 def test_a_request_takes_what_one_took_that_the_same_tier_answered() -> None:
     found = predict(world()).outcomes
-    rows = np.random.default_rng(2).random((20, 3))
-    told = {None: np.array([[3.0, np.nan, np.nan], [4.0, np.nan, np.nan]]), 0: rows}
-    took_s = drawn_together(found, told, chance())
+    some = np.random.default_rng(2).random((39, 3))
+    took = Took(some[:, 0], some[:, 1:], np.repeat([0, 1], [20, 19]))
+    drawn = drawn_together(found, took, chance())
     first = found.hit_tier == 0
-    assert {tuple(row) for row in took_s[first]} == {tuple(row) for row in rows}
-    assert set(took_s[~first, 0]) == {3.0, 4.0} and np.isnan(took_s[~first, 1:]).all()
-    nothing = drawn_together(found, {}, chance())
-    assert not nothing[:, 0].any() and np.isnan(nothing[:, 1:]).all()
+    assert rows_of(drawn.take(first)) == rows_of(took.take(slice(20)))
+    # Few were answered by the second one: of all the way alone is taken.
+    assert set(drawn.way_s[~first]) <= set(some[:, 0]) and np.isnan(drawn.tiers_s[~first]).all()
+    alone = drawn_together(found, Took(some[:, 0], some[:, 1:]), chance())
+    assert rows_of(alone.take(first)) == {tuple(row) for row in some} >= rows_of(alone.take(~first))
+    nothing = drawn_together(found, None, chance())
+    assert not nothing.way_s.any() and np.isnan(nothing.tiers_s).all()
 
 
 def test_another_profile_has_as_many_of_the_same_and_moves_means_by_its_own_chance_alone() -> None:
@@ -60,22 +58,21 @@ def test_another_profile_has_as_many_of_the_same_and_moves_means_by_its_own_chan
     values = np.random.default_rng(1).exponential(size=400)
     law = Empirical(kind="empirical", values_s=values.tolist())
     told = stated.with_tier(0, service=law)
-    rows = np.column_stack([values, 2 * values, np.full(400, np.nan)])
+    rows = Took(values, np.column_stack([2 * values, np.full(400, np.nan)]), np.arange(400) % 2)
     found, generator = predict(told).outcomes, np.random.default_rng(2)
     means = []
     for _ in range(300):
-        case, took = drawn_again(stated, told, {None: rows}, generator)
+        case, took = drawn_again(stated, told, rows, generator)
         again = case.tiers[0].service
         assert isinstance(again, Empirical) and len(again.values_s) == 400
         assert set(again.values_s) <= set(values.tolist())
         assert case.tiers[1] == stated.tiers[1]
-        assert took[None].shape == (400, 3)
-        np.testing.assert_array_equal(took[None][:, 1], 2 * took[None][:, 0])
+        assert took is not None and took.hit_tier is not None and len(took.way_s) == 400
+        np.testing.assert_array_equal(took.tiers_s[:, 0], 2 * took.way_s)
         drawn_s = draw(case, n=400).service_ns[:, 0] / 1e9
-        took_s = drawn_together(found, took, np.random.default_rng(3))[:, 0]
-        means.append(
-            [np.mean(again.values_s), took[None][:, 0].mean(), drawn_s.mean(), took_s.mean()]
-        )
+        whole = Took(took.way_s, took.tiers_s)
+        took_s = drawn_together(found, whole, np.random.default_rng(3)).way_s
+        means.append([np.mean(again.values_s), took.way_s.mean(), drawn_s.mean(), took_s.mean()])
     # The standard error of a mean, and 5 standard deviations of what 300 tell of it.
     expected = pytest.approx(values.std() / 20, rel=5 / np.sqrt(600))
     assert all(moved == expected for moved in np.std(means, axis=0))

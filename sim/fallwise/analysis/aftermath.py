@@ -26,8 +26,8 @@ AGAIN: Final = 1.5
 def stayed(prediction: Prediction) -> Iterator[str]:
     """Yield what is to be said of the second half of the time after all surges and outages.
 
-    It is held against the same requests, run again without these: whatever else changes the load,
-    or is too much by itself, is so there too. Source: Bronson et al., Metastable Failures in
+    It is held against the same time of a run without these: whatever else changes the load, or is
+    too much by itself, is so there too. Source: Bronson et al., Metastable Failures in
     Distributed Systems, HotOS (2021).
     """
     scenario, runs = prediction.scenario, prediction.runs

@@ -18,11 +18,12 @@ from fallwise.analysis.judge import judge
 from fallwise.analysis.live import Drive
 from fallwise.analysis.measures import HOP_S, SHARE, TIME, Measure
 from fallwise.scenario import Scenario, Tier
-from fallwise.scenario.laws import Empirical
+from fallwise.scenario.laws import Batching, Empirical
 from fallwise.tables import (
     ACCEPTED,
     DECLINED,
     NOT_VISITED,
+    REFUSED,
     WORKED_OUT,
     Bools,
     Floats,
@@ -37,8 +38,8 @@ Summary = dict[str, Any]
 
 FEWEST: Final = 20
 """Of so many requests that a tier answered times, ways and grades are taken, of fewer not."""
-CUT: Final = 0.01
-"""Nor are times where a larger share of the visits was cut."""
+CUT: Final = 0.001
+"""Nor are times where a larger share of the visits was cut: they are what a p99 hangs on."""
 
 
 def profile(
@@ -80,8 +81,9 @@ def profile(
                 "name": name,
                 "requests": len(mine),
                 "failed": int((~done).sum()),
-                "service_s_mean": float(took_s.mean()) if told.any() else None,
-                "service_s_p50": float(np.median(took_s)) if told.any() else None,
+                "service_s_mean": None if why else float(took_s.mean()),
+                "service_s_p50": None if why else float(np.median(took_s)),
+                "not_told": why,
                 "stated_s_p50": float(np.median(says_s)) if told.any() else None,
                 "hop_s": hop_s,
                 "accuracy": float(found.correct[done].mean()) if graded and done.any() else None,
@@ -129,6 +131,10 @@ def as_profiled(scenario: Scenario, alone: Sequence[int], outcomes: OutcomeTable
         if k not in alone:
             found = replace(found, kept=found.kept | {tier.name: "it cannot be asked alone"})
             continue
+        if isinstance(tier.service, Batching):
+            why = "its batches take longer the more is in them"
+            found = replace(found, kept=found.kept | {tier.name: why})
+            continue
         mine = outcomes.take(np.arange(alone.index(k), len(outcomes), len(alone)))
         found = found.also(k, mine.busy_ns[:, k], *_telling(tier, k, mine, alone=True))
     return found
@@ -155,20 +161,20 @@ def _telling(
     Those tell that had an answer from one call, outside of an outage: its time is the scenario's.
     They are not a tier's time where they are few, or where limits of time cut some of the visits or
     hedges outran them: those that are left would be the quick ones. So would they be where tiers
-    were asked alone and some requests came to nothing that is known.
+    were asked alone, outside of all outages, and some requests came to nothing that is known.
     """
     visit, start_s = outcomes.visit[:, k], outcomes.start_ns[:, k] / 1e9
     told = np.isin(visit, (ACCEPTED, DECLINED))
     cut = visit == WORKED_OUT
     if alone:
-        cut |= visit == NOT_VISITED
+        cut |= (visit == NOT_VISITED) & (outcomes.status != REFUSED)
     if outcomes.cut_off is not None:
         assert outcomes.attempts is not None
         assert outcomes.hedges is not None
         cut |= (outcomes.cut_off[:, k] > 0) | (outcomes.hedges[:, k] > 0)
         told &= (outcomes.attempts[:, k] <= 1) & (outcomes.hedges[:, k] == 0)
-    for outage in tier.outages or ():
-        outside = [not outage.covers(at_s) for at_s in start_s.tolist()]
+    for outage in (not alone and tier.outages) or ():
+        outside = np.array([not outage.covers(at_s) for at_s in start_s.tolist()], np.bool_)
         told, cut = told & outside, cut & outside
     few, lost, whole = (int(rows.sum()) for rows in (told, cut, told | cut))
     if few < FEWEST:

@@ -61,7 +61,12 @@ Plant = Annotated[
     typer.Option("--plant", metavar="KEY=VALUE", help="Deploy this instead, to see it found."),
 ]
 Profile = Annotated[
-    int, typer.Option("--profile", min=0, help="Requests to each tier alone, one by one, before.")
+    int,
+    typer.Option(
+        "--profile",
+        min=0,
+        help="Requests to each tier alone, one by one, before: 0 or at least 20.",
+    ),
 ]
 Questions = Annotated[
     Path | None,
@@ -73,7 +78,9 @@ AsProfiled = Annotated[
 ProfileLoad = Annotated[
     int,
     typer.Option(
-        min=0, metavar="N", help="Predict with times as they were in N other requests at this rate."
+        min=0,
+        metavar="N",
+        help="Predict with times as they were in N other requests at this rate: 0 or at least 20.",
     ),
 ]
 Stream = Annotated[
@@ -245,9 +252,9 @@ def _tells_enough(how: How, alone: dict[int, str]) -> None:
         if 0 < n < FEWEST:
             rule = "so few requests tell nothing of a tier's time"
             raise CheckError(Problem(rule, f"give 0, or at least {FEWEST}", value=n, file=option))
-    if how.as_profiled and not alone:
+    if how.as_profiled and not alone and not how.loaded:
         rule = "no tier is asked alone"
-        remedy = "give --profile, and name the tiers' models by tier_from_model"
+        remedy = "name the tiers' models by tier_from_model"
         raise CheckError(
             Problem(rule, remedy if how.each else "give --profile", file="--as-profiled")
         )

@@ -43,32 +43,53 @@ class Forecast:
 def forecast(runs: Runs, known: Known, drive: Drive) -> Forecast:
     """Return what is predicted of a drive's requests."""
     target, scenario = runs.target, runs.target.scenario
-    # What a scenario says of a deployment that is not ours is the time that its client sees.
-    fold = not target.profiled and target.deployment is None
-    hops = {t["name"]: t["hop_s"] for t in known.tiers[0]} if fold else {}
+    hops = _hops(known, scenario) if target.deployment is None else {}
 
-    def made(predicts: Scenario, took: Took) -> tuple[RequestTable, OutcomeTable, Floats]:
+    def made(predicts: Scenario, took: Took | None) -> tuple[RequestTable, OutcomeTable, Floats]:
         table = runs.table if predicts is scenario else layout(predicts, target)
         rows = replace(table, arrival_ns=on_own_clock(table, target.rows_before))
         requests = rows.take(slice(target.rows_before, target.rows_before + len(drive.request)))
+        if known.looks:
+            requests = _without_looks(requests)
         outcomes = _outcomes(predicts, requests, hops)
         # Who answers is known now, and so which requests of the profile this one may be like.
-        took_s = drawn_together(outcomes, took, stream(scenario.run.seed, "transport"))
-        if not np.isnan(took_s[:, 1:]).all():
-            requests = _taking(predicts, requests, took_s[:, 1:])
+        drawn = drawn_together(outcomes, took, stream(scenario.run.seed, "transport"))
+        if not np.isnan(drawn.tiers_s).all():
+            requests = _taking(predicts, requests, drawn.tiers_s)
             outcomes = _outcomes(predicts, requests, hops)
         # How late the client itself sent a request is known, and counts on both sides.
-        away_s = took_s[:, 0] + np.maximum(drive.send_lag_s, 0)
+        away_s = drawn.way_s + np.maximum(drive.send_lag_s, 0)
         end_ns = outcomes.end_ns + np.rint(away_s * 1e9).astype(np.int64)
-        return requests, replace(outcomes, end_ns=end_ns), took_s[:, 0]
+        return requests, replace(outcomes, end_ns=end_ns), drawn.way_s
 
     requests, outcomes, way_s = made(known.predicts, known.took)
     others, chance = [], stream(scenario.run.seed, "profile again")
-    for _ in range(AGAIN if known.predicts is not scenario else 0):
+    # A way too is known as far only as the profile was long: a p99 hangs on a few of them.
+    for _ in range(AGAIN if known.took is not None or known.predicts is not scenario else 0):
         others.append(made(*drawn_again(scenario, known.predicts, known.took, chance))[1])
-    told = known.took and target.deployment is None
+    told = known.took is not None and target.deployment is None
     transport_s = float(np.median(way_s)) if told else None
     return Forecast(requests, outcomes, others, hops, transport_s)
+
+
+def _hops(known: Known, scenario: Scenario) -> dict[str, float]:
+    """Return what the way to each tier adds to a call, where its time is the stated one.
+
+    Measured times have it in them, and what a scenario says of a deployment that is not ours is
+    what its client sees.
+    """
+    hops = {tier["name"]: tier["hop_s"] for tier in known.tiers[0]}
+    predicts = zip(scenario.tiers, known.predicts.tiers, strict=True)
+    return {t.name: hops[t.name] for t, u in predicts if t.name in hops and t.service == u.service}
+
+
+def _without_looks(requests: RequestTable) -> RequestTable:
+    """Return the requests with router and verifiers that take no time: the way has it in it."""
+    router_ns, verifier_ns = (
+        None if column is None else np.zeros_like(column)
+        for column in (requests.router_ns, requests.verifier_ns)
+    )
+    return replace(requests, router_ns=router_ns, verifier_ns=verifier_ns)
 
 
 def _taking(scenario: Scenario, requests: RequestTable, took_s: Floats) -> RequestTable:
@@ -78,10 +99,13 @@ def _taking(scenario: Scenario, requests: RequestTable, took_s: Floats) -> Reque
     if requests.call_ns is None:
         return replace(requests, service_ns=service_ns)
     call_ns = requests.call_ns.copy(order="F")
+    error_ns = None if requests.error_ns is None else requests.error_ns.copy(order="F")
     for k, (tier, first) in enumerate(zip(scenario.tiers, _first_calls(scenario), strict=True)):
         if tier.calls:
             call_ns[:, first] = service_ns[:, k]
-    return replace(requests, service_ns=service_ns, call_ns=call_ns)
+        if tier.calls and error_ns is not None and tier.error_after is None:
+            error_ns[:, first] = service_ns[:, k]
+    return replace(requests, service_ns=service_ns, call_ns=call_ns, error_ns=error_ns)
 
 
 def _first_calls(scenario: Scenario) -> list[int]:

@@ -11,7 +11,7 @@ import numpy as np
 from fallwise.analysis.judge import doubts
 from fallwise.analysis.live import Drive
 from fallwise.analysis.profile import Told, as_loaded, as_profiled, profile, scores_of
-from fallwise.analysis.together import Took, told_together
+from fallwise.analysis.together import Took
 from fallwise.cli.drives import Runs
 from fallwise.draw import stream
 from fallwise.errors import CheckError, Problem
@@ -25,12 +25,14 @@ __all__ = ["Known", "profiled_by", "statuses"]
 class Known:
     """What a profile tells.
 
-    predicts is the scenario to predict with, took what whole requests took. tiers are profile()'s
-    two lists, doubts why it says nothing, findings what a reader should know of it.
+    predicts is the scenario to predict with, took what whole requests took; looks is True where
+    their ways have what router and verifiers take in them. tiers are profile()'s two lists, doubts
+    why it says nothing, findings what a reader should know of it.
     """
 
     predicts: Scenario
-    took: Took = field(default_factory=dict)
+    took: Took | None = None
+    looks: bool = False
     tiers: tuple[list[Any], list[Any]] = ([], [])
     doubts: list[str] = field(default_factory=list)
     findings: list[str] = field(default_factory=list)
@@ -61,17 +63,18 @@ def _alone(runs: Runs, known: Known) -> Known:
     chance = stream(scenario.run.seed, "profile")
     tiers = list(target.alone)
     found = profile(scenario, tiers, head, outcomes, scores_of(drive), chance, graded=graded)
-    # The first of each round has found the deployment at rest, as a request does. What a client
-    # sees of a deployment that is not ours has no way beside its times.
-    way_s = drive.way_s[:: len(tiers)]
-    way_s = way_s if target.deployment is None else np.zeros(len(way_s))
     known = replace(known, tiers=found)
+    # The first of each round has found the deployment at rest, as a request does.
+    way_s = drive.way_s[:: len(tiers)]
     if not target.profiled:
         unknown_s = np.full((len(way_s), len(scenario.tiers)), np.nan)
-        return replace(known, took=told_together(way_s, unknown_s))
+        return replace(known, took=Took(way_s, unknown_s).told)
+    if target.deployment is not None:
+        # What its client sees of a tier has the way in it.
+        way_s = np.zeros(len(way_s))
     told = as_profiled(scenario, tiers, outcomes)
-    said = [] if target.loaded else [_taken(scenario, told, "as it was alone")]
-    took = told_together(way_s, told.took_s)
+    said = [] if target.loaded else _taken(scenario, told, "as it was alone")
+    took = Took(way_s, told.took_s).told
     return replace(known, predicts=told.predicts, took=took, findings=said)
 
 
@@ -82,7 +85,7 @@ def _loaded(runs: Runs, known: Known) -> Known:
     rows = runs.table.take(slice(first, first + len(drive.request)))
     outcomes, _ = runs.outcomes(rows, drive, first)
     told = as_loaded(target.scenario, outcomes, known.predicts)
-    answered_by = np.where(outcomes.status == ANSWERED, outcomes.hit_tier, -1)
+    took = Took(drive.way_s, told.took_s, outcomes.hit_tier).told
     how = (
         f"as it was in {len(drive.request)} other requests at the planned rate: what tiers on one "
         "machine cost each other is part of it, at this rate"
@@ -90,23 +93,24 @@ def _loaded(runs: Runs, known: Known) -> Known:
     return replace(
         known,
         predicts=told.predicts,
-        took=known.took | told_together(drive.way_s, told.took_s, answered_by),
+        took=known.took if took is None else took,
+        looks=took is not None,
         doubts=[f"in the profile at the planned rate, {why}" for why in doubts(drive)],
-        findings=[_taken(target.scenario, told, how)],
+        findings=_taken(target.scenario, told, how),
     )
 
 
-def _taken(stated: Scenario, told: Told, how: str) -> str:
+def _taken(stated: Scenario, told: Told, how: str) -> list[str]:
     """Return what is to be said of the times that the prediction takes."""
     names = [tier.name for tier in stated.tiers if tier.kind not in ("cache", "human")]
-    taken = [name for name in names if name not in told.kept]
-    said = f"The prediction takes the time of {', '.join(taken)} {how}." if taken else ""
+    taken = ", ".join(name for name in names if name not in told.kept)
+    said = f"The prediction takes the time of {taken or 'no tier'} {how}."
     for name, why in told.kept.items():
         k = stated.index(name)
         same = told.predicts.tiers[k].service == stated.tiers[k].service
         before = "as stated" if same else "as it was alone"
         said += f" Not that of {name}: {why}; it is {before}."
-    return said.strip()
+    return [said] if names else []
 
 
 def statuses(drives: list[Drive]) -> str:
