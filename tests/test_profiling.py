@@ -107,6 +107,21 @@ def test_stated_times_are_predicted_with_the_way_that_was_measured() -> None:
     assert runs.target.rows_before == 100
 
 
+def test_a_tier_that_alone_tells_nothing_is_named() -> None:
+    asked = target(50, 0, profiled=False)
+    runs = Simulated(asked, CASE)
+    drive = runs.run
+
+    def half(name: str, first: int, last: int, options: list[str]) -> Drive:
+        found = drive(name, first, last, options)
+        lost = [h if i < 40 else {} for i, h in enumerate(found.headers)]
+        return replace(found, headers=lost)
+
+    runs.run = half  # type: ignore[method-assign]
+    said = profiled_by(runs, lambda _: None).findings
+    assert said[1].startswith("How long big takes alone is not told: of 50 visits 30 were cut")
+
+
 def test_one_long_way_in_a_short_profile_makes_the_tail_less_sure() -> None:
     _, made, _, runs = found_of(target(50, 0, profiled=False), CASE)
     assert len({other.end_ns.tobytes() for other in made.others}) == 1

@@ -68,7 +68,9 @@ def _alone(runs: Runs, known: Known) -> Known:
     way_s = drive.way_s[:: len(tiers)]
     if not target.profiled:
         unknown_s = np.full((len(way_s), len(scenario.tiers)), np.nan)
-        return replace(known, took=Took(way_s, unknown_s).told)
+        untold = [(tier["name"], tier["not_told"]) for tier in found[0] if tier["not_told"]]
+        said = [f"How long {name} takes alone is not told: {why}." for name, why in untold]
+        return replace(known, took=Took(way_s, unknown_s).told, findings=said)
     if target.deployment is not None:
         # What its client sees of a tier has the way in it.
         way_s = np.zeros(len(way_s))
