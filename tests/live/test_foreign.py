@@ -147,11 +147,11 @@ def test_a_wrong_key_ends_the_check_and_is_not_repeated(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--host", "https://api.example.com"], "may cost up to 3.11 USD; say by --max-usd"),
+        (["--host", "https://api.example.com"], "may cost up to 3.14 USD; say by --max-usd"),
         (["--host", "https://api.example.com", "--max-usd", "1"], "agree, or give --yes"),
         (["--host", "ftp://x"], "must be an http address"),
         (["--host", "http://me:hunter2@x"], "must be an http address without a password"),
-        (["--host", "http://127.0.0.1:9", "--max-requests", "21"], "leaves nothing after"),
+        (["--host", "http://127.0.0.1:9", "--max-requests", "41"], "leaves nothing after"),
     ],
 )
 def test_nothing_is_sent_before_it_is_clear(
