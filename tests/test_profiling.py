@@ -199,9 +199,10 @@ ROUTER = {
     [
         {"tiers.small.verifier": LOOK},
         {"router": ROUTER},
+        {"router": ROUTER, "tiers.small.verifier": LOOK},
         {"tiers.big.agree_with": "small", "tiers.small.threshold": None},
     ],
-    ids=["verifier", "router", "pair"],
+    ids=["verifier", "router", "both", "pair"],
 )
 def test_what_looks_and_pairs_take_is_counted_once(values: dict[str, Any]) -> None:
     case = override(CASE, values)
@@ -209,7 +210,10 @@ def test_what_looks_and_pairs_take_is_counted_once(values: dict[str, Any]) -> No
     _, made, drive, runs = found_of(asked, case)
     judged = slice(asked.rows_before, asked.rows_before + 1500)
     measured, _ = runs.outcomes(runs.table.take(judged), drive, asked.rows_before)
-    took = [(o.end_ns - o.arrival_ns) / 1e9 for o in (made.outcomes, measured)]
-    far = 5 * np.hypot(took[0].std(), took[1].std()) / np.sqrt(1500)
-    assert took[0].mean() == pytest.approx(took[1].mean(), abs=far)
+    path = measured.path
+    np.testing.assert_array_equal(path, made.outcomes.path)
+    for kind in np.unique(path):
+        took = [(o.end_ns - o.arrival_ns)[path == kind] / 1e9 for o in (made.outcomes, measured)]
+        far = 5 * np.hypot(took[0].std(), took[1].std()) / np.sqrt((path == kind).sum())
+        assert took[0].mean() == pytest.approx(took[1].mean(), abs=far), kind
     assert made.transport_s is not None and made.transport_s >= 0.004

@@ -7,8 +7,8 @@ are long.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Final
 
 import numpy as np
 
@@ -18,7 +18,11 @@ from fallwise.scenario import Scenario
 from fallwise.scenario.laws import Empirical
 from fallwise.tables import Floats, Int64s, OutcomeTable
 
-__all__ = ["Took", "drawn_again", "drawn_together"]
+__all__ = ["Took", "drawn_again", "drawn_together", "kinds_of"]
+
+NOBODY: Final = 0
+MOST_TIERS: Final = 64
+"""More than a scenario has, so that a path and a tier make one number."""
 
 
 @dataclass(frozen=True)
@@ -26,41 +30,60 @@ class Took:
     """What whole requests of a profile took, in the order in which they came.
 
     way_s (m,) is how long one was in no tier, tiers_s (m, K) how long in each; NaN where it is not
-    told. hit_tier (m,) has who answered; None where they were put to each tier alone.
+    told. kinds (m, 2) are those of kinds_of(); None where they were put to each tier alone. own are
+    the kinds that were many enough in the profile to stand for themselves.
     """
 
     way_s: Floats
     tiers_s: Floats
-    hit_tier: Int64s | None = None
+    kinds: Int64s | None = None
+    own: frozenset[int] = frozenset()
 
     def take(self, rows: Any) -> Took:
         """Return some of the requests."""
-        by = None if self.hit_tier is None else self.hit_tier[rows]
-        return Took(self.way_s[rows], self.tiers_s[rows], by)
+        kinds = None if self.kinds is None else self.kinds[rows]
+        return Took(self.way_s[rows], self.tiers_s[rows], kinds, self.own)
 
     @property
     def told(self) -> Took | None:
         """Return those that have a way; None where they are few."""
         rows = np.flatnonzero(~np.isnan(self.way_s))
-        return self.take(rows) if len(rows) >= FEWEST else None
+        if len(rows) < FEWEST:
+            return None
+        found = self.take(rows)
+        if found.kinds is None:
+            return found
+        kinds, counts = np.unique(found.kinds, return_counts=True)
+        return replace(found, own=frozenset(kinds[counts >= FEWEST].tolist()))
 
-    def answered_by(self, k: int) -> Floats:
-        """Return (j, 1 + K) the way and the tiers' times of those that tier k answered.
+    def like(self, kinds: Int64s) -> Floats:
+        """Return (j, 1 + K) the ways and the tiers' times of requests of the first kind there is.
 
-        Where these are few, of all requests, of which it tells no more than the way.
+        Where there is none, or nobody answered, of as many as there are, and the ways alone.
         """
         rows: Floats = np.column_stack([self.way_s, self.tiers_s])
-        if self.hit_tier is None:
+        if self.kinds is None:
             return rows
-        mine: Floats = rows[self.hit_tier == k]
-        if k >= 0 and len(mine) >= FEWEST:
-            return mine
-        rows[:, 1:] = np.nan
+        there = (kind for kind in kinds.tolist() if kind in self.own)
+        mine = next((m for kind in there if (m := (self.kinds == kind).any(axis=1)).any()), None)
+        rows = rows if mine is None else rows[mine]
+        if mine is None or kinds[1] == NOBODY:
+            rows[:, 1:] = np.nan
         return rows
 
 
+def kinds_of(outcomes: OutcomeTable) -> Int64s:
+    """Return (n, 2) numbers: of the tiers that a request visits and the one that answers; of this.
+
+    Who passed by a verifier, or was refused before any tier, has another way between its tiers than
+    who was answered by the same tier at once.
+    """
+    by = outcomes.hit_tier.astype(np.int64) + 1
+    return np.column_stack([(outcomes.path + 1) * MOST_TIERS + by, by])
+
+
 def drawn_together(predicted: OutcomeTable, took: Took | None, chance: np.random.Generator) -> Took:
-    """Return what each request takes: what one took that the same tier answered.
+    """Return what each request takes: what one took that went the same way, to the same tier.
 
     By any profile the same draw is about as long in all: the requests are in order of that. Where
     nothing is known the way is 0, and the tiers' times are NaN.
@@ -68,12 +91,12 @@ def drawn_together(predicted: OutcomeTable, took: Took | None, chance: np.random
     u = chance.random(len(predicted))
     found = np.full((len(u), 1 + predicted.visit.shape[1]), np.nan)
     found[:, 0] = 0.0
-    if took is None:
-        return Took(found[:, 0], found[:, 1:])
-    for k in np.unique(predicted.hit_tier).tolist():
-        among = took.answered_by(k)
+    kinds = kinds_of(predicted)
+    for kind in np.unique(kinds, axis=0) if took is not None else ():
+        assert took is not None
+        among = took.like(kind)
         among = among[np.argsort(np.nansum(among, axis=1), kind="stable")]
-        mine = predicted.hit_tier == k
+        mine = kinds[:, 0] == kind[0]
         found[mine] = among[(u[mine] * len(among)).astype(np.int64)]
     return Took(found[:, 0], found[:, 1:])
 

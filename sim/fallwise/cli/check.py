@@ -254,7 +254,7 @@ def _tells_enough(how: How, alone: dict[int, str]) -> None:
             raise CheckError(Problem(rule, f"give 0, or at least {FEWEST}", value=n, file=option))
     if how.as_profiled and not alone and not how.loaded:
         rule = "no tier is asked alone"
-        remedy = "name the tiers' models by tier_from_model"
+        remedy = "leave it out, or name the tiers' models by tier_from_model"
         raise CheckError(
             Problem(rule, remedy if how.each else "give --profile", file="--as-profiled")
         )

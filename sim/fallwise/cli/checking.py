@@ -179,10 +179,12 @@ def _findings(target: Target, drives: list[Drive], made: Forecast) -> list[str]:
         way = "How far client and tiers are apart was not measured, and counts as nothing in the "
         way += "prediction. How late the client sent each request is part of it."
         if made.transport_s is not None:
-            apart = f"{1e3 * made.transport_s:.1f} ms apart, there and back, the gateway"
-            looks = ", router and verifiers" if target.loaded else ""
-            way = f"Client and tiers are {apart}{looks} included. That, as it was in the profile, "
-            way += "and how late the client sent each request, is part of the prediction too."
+            apart = f"{1e3 * made.transport_s:.1f} ms apart, there and back"
+            between = " and ".join(["the gateway", *made.looks])
+            way = f"Client and tiers are {apart}, {between} included. That, as it was in the "
+            way += (
+                "profile, and how late the client sent each request, is part of the prediction too."
+            )
         found.append(way)
     stolen = max(drive.facts.get("stolen_share") or 0.0 for drive in drives)
     if stolen > TOLD:

@@ -17,6 +17,7 @@ from fallwise.draw import stream
 from fallwise.engines import plan, simulate
 from fallwise.policies import decide
 from fallwise.scenario import Scenario
+from fallwise.scenario.laws import Batching
 from fallwise.tables import Floats, OutcomeTable, RequestTable
 
 __all__ = ["Forecast", "forecast"]
@@ -30,7 +31,7 @@ class Forecast:
     """The requests, their predicted outcomes, and those that other profiles would have predicted.
 
     hops has by tier what its way adds to a call, transport_s is the median time in no tier,
-    None where none was told.
+    None where none was told; looks are those who look at requests or answers in that time.
     """
 
     requests: RequestTable
@@ -38,6 +39,7 @@ class Forecast:
     others: list[OutcomeTable]
     hops: dict[str, float]
     transport_s: float | None
+    looks: list[str]
 
 
 def forecast(runs: Runs, known: Known, drive: Drive) -> Forecast:
@@ -69,7 +71,9 @@ def forecast(runs: Runs, known: Known, drive: Drive) -> Forecast:
         others.append(made(*drawn_again(scenario, known.predicts, known.took, chance))[1])
     told = known.took is not None and target.deployment is None
     transport_s = float(np.median(way_s)) if told else None
-    return Forecast(requests, outcomes, others, hops, transport_s)
+    looks = ["the router"] if scenario.router else []
+    looks += ["verifiers"] if any(tier.verifier for tier in scenario.tiers) else []
+    return Forecast(requests, outcomes, others, hops, transport_s, looks if known.looks else [])
 
 
 def _hops(known: Known, scenario: Scenario) -> dict[str, float]:
@@ -79,8 +83,13 @@ def _hops(known: Known, scenario: Scenario) -> dict[str, float]:
     what its client sees.
     """
     hops = {tier["name"]: tier["hop_s"] for tier in known.tiers[0]}
-    predicts = zip(scenario.tiers, known.predicts.tiers, strict=True)
-    return {t.name: hops[t.name] for t, u in predicts if t.name in hops and t.service == u.service}
+    found = {}
+    for tier, other in zip(scenario.tiers, known.predicts.tiers, strict=True):
+        # A batch is as long as its steps: nothing is added to one call of it.
+        stated = tier.service == other.service and not isinstance(tier.service, Batching)
+        if stated and tier.name in hops:
+            found[tier.name] = hops[tier.name]
+    return found
 
 
 def _without_looks(requests: RequestTable) -> RequestTable:

@@ -11,11 +11,12 @@ import numpy as np
 from fallwise.analysis.judge import doubts
 from fallwise.analysis.live import Drive
 from fallwise.analysis.profile import Told, as_loaded, as_profiled, profile, scores_of
-from fallwise.analysis.together import Took
+from fallwise.analysis.together import Took, kinds_of
 from fallwise.cli.drives import Runs
 from fallwise.draw import stream
 from fallwise.errors import CheckError, Problem
 from fallwise.scenario import Scenario
+from fallwise.scenario.laws import Batching
 from fallwise.tables import ANSWERED
 
 __all__ = ["Known", "profiled_by", "statuses"]
@@ -87,7 +88,7 @@ def _loaded(runs: Runs, known: Known) -> Known:
     rows = runs.table.take(slice(first, first + len(drive.request)))
     outcomes, _ = runs.outcomes(rows, drive, first)
     told = as_loaded(target.scenario, outcomes, known.predicts)
-    took = Took(drive.way_s, told.took_s, outcomes.hit_tier).told
+    took = Took(drive.way_s, told.took_s, kinds_of(outcomes)).told
     how = (
         f"as it was in {len(drive.request)} other requests at the planned rate: what tiers on one "
         "machine cost each other is part of it, at this rate"
@@ -112,6 +113,9 @@ def _taken(stated: Scenario, told: Told, how: str) -> list[str]:
         same = told.predicts.tiers[k].service == stated.tiers[k].service
         before = "as stated" if same else "as it was alone"
         said += f" Not that of {name}: {why}; it is {before}."
+    for tier in stated.tiers:
+        if isinstance(tier.service, Batching) and tier.name not in told.kept:
+            said += f" Batches of {tier.name} are in its times as they were, and do not grow here."
     return [said] if names else []
 
 
