@@ -5,9 +5,27 @@ from __future__ import annotations
 import numpy as np
 from fallwise.analysis.live import Drive
 from fallwise.analysis.predict import Prediction
+from fallwise.cli.drives import Target
+from fallwise.scenario import Scenario
 from fallwise.tables import CALL_COUNTS, CALL_TIMES, STATUSES, VISITS
 
-__all__ = ["said_of"]
+__all__ = ["said_of", "target_of"]
+
+
+def target_of(case: Scenario, each: int, loaded: int, *, profiled: bool = True) -> Target:
+    """What a check of two tiers, small and big, asks for."""
+    return Target(
+        scenario=case,
+        alone={0: "small", 1: "big"} if each else {},
+        deployment=None,
+        prompts=None,
+        each=each,
+        loaded=loaded,
+        drives=1,
+        time=0.05,
+        profiled=profiled,
+        max_usd=None,
+    )
 
 
 def said_of(prediction: Prediction) -> Drive:

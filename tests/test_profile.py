@@ -10,17 +10,13 @@ import numpy as np
 import pytest
 from analysis_cascades import scenario, tier
 from fallwise.analysis.predict import predict
-from fallwise.analysis.profile import (
-    FEWEST,
-    as_loaded,
-    as_profiled,
-    profile,
-)
-from fallwise.cli.drives import Target, layout, on_own_clock
+from fallwise.analysis.profile import FEWEST, as_loaded, as_profiled, profile
+from fallwise.cli.drives import layout, on_own_clock
 from fallwise.draw import draw
 from fallwise.scenario import Scenario, override
 from fallwise.scenario.laws import Batching, Empirical
 from fallwise.tables import ACCEPTED, DECLINED, NOT_VISITED, REFUSED, WORKED_OUT, OutcomeTable
+from live_drives import target_of
 
 
 def world(**small: Any) -> Scenario:
@@ -33,21 +29,6 @@ def world(**small: Any) -> Scenario:
     ]
     traffic = {"arrivals": {"kind": "poisson", "rate_rps": 50.0}}
     return scenario(tiers, traffic=traffic, run={"requests": 400, "warmup": 0})
-
-
-def target(case: Scenario) -> Target:
-    return Target(
-        scenario=case,
-        alone={0: "small", 1: "big"},
-        deployment=None,
-        prompts=None,
-        each=3,
-        loaded=5,
-        drives=1,
-        time=0.05,
-        profiled=True,
-        max_usd=None,
-    )
 
 
 CUT = r"of \d+ visits \d+ were cut by a time limit, hedged or lost"
@@ -217,7 +198,7 @@ def test_the_judged_requests_are_those_of_the_scenario_whatever_comes_before() -
     surge = [{"from_s": 2, "to_s": 4, "factor": 3}]
     traffic = {"arrivals": {"kind": "poisson", "rate_rps": 50.0}, "surges": surge}
     case = override(world(), {"traffic": traffic})
-    asked = target(case)
+    asked = target_of(case, 3, 5)
     table = layout(case, asked)
     assert (asked.profile_rows, asked.rows_before, len(table)) == (6, 11, 411)
     drawn = draw(case, n=408)

@@ -15,7 +15,8 @@ from fallwise.cli.drives import Runs, Target, layout, on_own_clock
 from fallwise.cli.forecast import forecast
 from fallwise.cli.profiling import profiled_by
 from fallwise.scenario import Scenario, override
-from live_drives import said_of
+from fallwise.tables import OutcomeTable
+from live_drives import said_of, target_of
 
 CASE = scenario(
     [
@@ -36,19 +37,7 @@ SLOW = {"tiers.big.service.p50_s": 0.2, "tiers.big.service.p99_s": 0.8}
 
 
 def target(each: int, loaded: int, *, profiled: bool = True) -> Target:
-    alone = {0: "small", 1: "big"} if each else {}
-    return Target(
-        scenario=CASE,
-        alone=alone,
-        deployment=None,
-        prompts=None,
-        each=each,
-        loaded=loaded,
-        drives=1,
-        time=0.05,
-        profiled=profiled,
-        max_usd=None,
-    )
+    return target_of(CASE, each, loaded, profiled=profiled)
 
 
 class Simulated(Runs):
@@ -80,6 +69,13 @@ def alone(i: int, took_ns: int) -> dict[str, str]:
     found |= {"cost-usd": "0", "visits": f"{name}:accepted:0:0:{took_ns}:{took_ns}"}
     found |= {"received": "0", "ended": str(took_ns)}
     return {f"x-fallwise-{key}": value for key, value in found.items()}
+
+
+def measured_of(runs: Simulated, drive: Drive) -> OutcomeTable:
+    first = runs.target.rows_before
+    judged = runs.table.take(slice(first, first + len(drive.request)))
+    outcomes: OutcomeTable = runs.outcomes(judged, drive, first)[0]
+    return outcomes
 
 
 def found_of(target: Target, truth: Scenario, sent: int = 1500) -> tuple[Any, Any, Any, Simulated]:
@@ -154,8 +150,7 @@ def test_times_of_a_profile_are_those_of_the_deployment(each: int, loaded: int, 
     np.testing.assert_array_equal(
         made.requests.arrival_ns, predict(CASE).requests.arrival_ns[:1200]
     )
-    judged = slice(asked.rows_before, asked.rows_before + 1200)
-    measured, _ = runs.outcomes(runs.table.take(judged), drive, asked.rows_before)
+    measured = measured_of(runs, drive)
     np.testing.assert_array_equal(made.outcomes.hit_tier, measured.hit_tier)
 
     def mean_s(out: Any) -> float:
@@ -186,7 +181,6 @@ def test_what_a_request_takes_in_two_tiers_is_drawn_together() -> None:
     np.testing.assert_allclose(out.busy_ns[mine, 1], 5 * out.busy_ns[mine, 0], atol=5)
 
 
-BIG = {"kind": "lognormal", "p50_s": 0.1, "p99_s": 0.4}
 LOOK = {"catch_rate": 0.9, "false_alarm_rate": 0.1, "service": {"kind": "fixed", "value_s": 0.2}}
 ROUTER = {
     **{"cuts": [0.3], "starts": ["small", "big"], "auroc": 0.8, "about": "small"},
@@ -208,8 +202,7 @@ def test_what_looks_and_pairs_take_is_counted_once(values: dict[str, Any]) -> No
     case = override(CASE, values)
     asked = replace(target(30, 1500), scenario=case)
     _, made, drive, runs = found_of(asked, case)
-    judged = slice(asked.rows_before, asked.rows_before + 1500)
-    measured, _ = runs.outcomes(runs.table.take(judged), drive, asked.rows_before)
+    measured = measured_of(runs, drive)
     path = measured.path
     np.testing.assert_array_equal(path, made.outcomes.path)
     for kind in np.unique(path):

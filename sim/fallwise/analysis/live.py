@@ -82,18 +82,23 @@ class Drive:
         for i, found in enumerate(self.headers):
             until = -1
             # Two visits at a time, of a pair, are one time.
-            for enter, finish in sorted(_visits_of(found)):
+            visits = _visits(found.get("x-fallwise-visits", ""))
+            for enter, finish in sorted((enter, finish) for *_, enter, _, finish, _ in visits):
                 visits_ns[i] += max(0, finish - max(enter, until))
                 until = max(until, finish)
         took = (self.end_ns - self.sent_ns - visits_ns) / 1e9
         return np.where(self.said, took, np.nan)
 
 
-def _visits_of(found: dict[str, str]) -> Iterator[tuple[int, int]]:
-    """Yield when each visit of a request began and ended, in ns since it came."""
-    for text in filter(None, found.get("x-fallwise-visits", "").split(";")):
-        enter, _, finish, _ = map(int, text.rsplit(":", 4)[1:])
-        yield enter, finish
+def _visits(said: str) -> Iterator[tuple[Any, ...]]:
+    """Yield tier, state, enter, start, finish and busy of each visit that a header says.
+
+    Times are ns; the three moments since the request came, below 0 where there was none.
+    """
+    for text in filter(None, said.split(";")):
+        name, state, *stamps = text.rsplit(":", 5)
+        enter, start, finish, busy = map(int, stamps)
+        yield name, state, enter, start, finish, busy
 
 
 def read_drive(path: Path) -> Drive:
@@ -181,14 +186,13 @@ def outcomes_of(
             out.answer_tier[i] = names.index(found["x-fallwise-answer-tier"])
             out.answer_of[i] = int(found["x-fallwise-answer-of"]) - first
         since = int(drive.sent_ns[i]) + max(0, int(way_ns[i])) - int(drive.facts["t0_ns"])
-        for text in filter(None, found["x-fallwise-visits"].split(";")):
-            name, state, *stamps = text.rsplit(":", 5)
+        for name, state, *stamps, busy in _visits(found["x-fallwise-visits"]):
             k = names.index(name)
             out.visit[i, k] = VISITS.index(state)
             columns = (out.enter_ns, out.start_ns, out.finish_ns)
-            for column, at in zip(columns, map(int, stamps[:3]), strict=True):
+            for column, at in zip(columns, stamps, strict=True):
                 column[i, k] = -1 if at < 0 else since + at
-            out.busy_ns[i, k] = int(stamps[3])
+            out.busy_ns[i, k] = busy
     row, k_of = np.maximum(out.answer_of, 0), np.maximum(out.answer_tier, 0)
     right = np.where(out.status == ANSWERED, requests.correct[row, k_of], np.float32(0))
     calls = _calls(names, drive) if any(tier.calls for tier in scenario.tiers) else {}

@@ -113,10 +113,14 @@ class Told:
     kept: dict[str, str]
     took_s: Floats
 
+    def keeping(self, k: int, why: str) -> Told:
+        """Return it with one more tier that keeps its time."""
+        return replace(self, kept=self.kept | {self.predicts.tiers[k].name: why})
+
     def also(self, k: int, busy_ns: Int64s, told: Bools, why: str | None) -> Told:
         """Return it with the time of tier k of the first requests, unless there is a reason why."""
         if why is not None:
-            return replace(self, kept=self.kept | {self.predicts.tiers[k].name: why})
+            return self.keeping(k, why)
         law = Empirical(kind="empirical", values_s=(busy_ns[told] / 1e9).tolist())
         took_s = self.took_s.copy()
         took_s[: len(told), k] = np.where(told, busy_ns / 1e9, np.nan)
@@ -129,14 +133,12 @@ def as_profiled(scenario: Scenario, alone: Sequence[int], outcomes: OutcomeTable
     found = Told(scenario, {}, np.full((rounds, len(scenario.tiers)), np.nan))
     for k, tier in _taking_time(scenario):
         if k not in alone:
-            found = replace(found, kept=found.kept | {tier.name: "it cannot be asked alone"})
-            continue
-        if isinstance(tier.service, Batching):
-            why = "its batches take longer the more is in them"
-            found = replace(found, kept=found.kept | {tier.name: why})
-            continue
-        mine = outcomes.take(np.arange(alone.index(k), len(outcomes), len(alone)))
-        found = found.also(k, mine.busy_ns[:, k], *_telling(tier, k, mine, alone=True))
+            found = found.keeping(k, "it cannot be asked alone")
+        elif isinstance(tier.service, Batching):
+            found = found.keeping(k, "its batches take longer the more is in them")
+        else:
+            mine = outcomes.take(np.arange(alone.index(k), len(outcomes), len(alone)))
+            found = found.also(k, mine.busy_ns[:, k], *_telling(tier, k, mine, alone=True))
     return found
 
 

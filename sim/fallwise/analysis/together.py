@@ -64,10 +64,10 @@ class Took:
         rows: Floats = np.column_stack([self.way_s, self.tiers_s])
         if self.kinds is None:
             return rows
-        there = (kind for kind in kinds.tolist() if kind in self.own)
-        mine = next((m for kind in there if (m := (self.kinds == kind).any(axis=1)).any()), None)
-        rows = rows if mine is None else rows[mine]
-        if mine is None or kinds[1] == NOBODY:
+        there = [k for k in kinds.tolist() if k in self.own and (self.kinds == k).any()]
+        if there:
+            rows = rows[(self.kinds == there[0]).any(axis=1)]
+        if not there or kinds[1] == NOBODY:
             rows[:, 1:] = np.nan
         return rows
 
@@ -91,13 +91,13 @@ def drawn_together(predicted: OutcomeTable, took: Took | None, chance: np.random
     u = chance.random(len(predicted))
     found = np.full((len(u), 1 + predicted.visit.shape[1]), np.nan)
     found[:, 0] = 0.0
-    kinds = kinds_of(predicted)
-    for kind in np.unique(kinds, axis=0) if took is not None else ():
-        assert took is not None
-        among = took.like(kind)
-        among = among[np.argsort(np.nansum(among, axis=1), kind="stable")]
-        mine = kinds[:, 0] == kind[0]
-        found[mine] = among[(u[mine] * len(among)).astype(np.int64)]
+    if took is not None:
+        kinds = kinds_of(predicted)
+        for kind in np.unique(kinds, axis=0):
+            among = took.like(kind)
+            among = among[np.argsort(np.nansum(among, axis=1), kind="stable")]
+            mine = kinds[:, 0] == kind[0]
+            found[mine] = among[(u[mine] * len(among)).astype(np.int64)]
     return Took(found[:, 0], found[:, 1:])
 
 
