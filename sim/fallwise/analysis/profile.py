@@ -152,7 +152,7 @@ def as_loaded(scenario: Scenario, outcomes: OutcomeTable, known: Scenario) -> To
 
 def _taking_time(scenario: Scenario) -> list[tuple[int, Tier]]:
     """Return the tiers whose time a profile can tell, with their numbers."""
-    return [(k, t) for k, t in enumerate(scenario.tiers) if t.kind not in ("cache", "human")]
+    return [(k, t) for k, t in enumerate(scenario.tiers) if t.is_model]
 
 
 def _telling(

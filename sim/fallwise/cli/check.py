@@ -266,7 +266,7 @@ def _alone(scenario: Scenario, deployment: Deployment | None) -> dict[int, str]:
 
     alone: dict[int, str] = {}
     for k, tier in enumerate(scenario.tiers):
-        if tier.kind in ("cache", "human"):
+        if not tier.is_model:
             continue
         if deployment is None:
             alone[k] = tier.name

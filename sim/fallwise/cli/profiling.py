@@ -105,7 +105,7 @@ def _loaded(runs: Runs, known: Known) -> Known:
 
 def _taken(stated: Scenario, told: Told, how: str) -> list[str]:
     """Return what is to be said of the times that the prediction takes."""
-    names = [tier.name for tier in stated.tiers if tier.kind not in ("cache", "human")]
+    names = [tier.name for tier in stated.tiers if tier.is_model]
     taken = ", ".join(name for name in names if name not in told.kept)
     said = f"The prediction takes the time of {taken or 'no tier'} {how}."
     for name, why in told.kept.items():

@@ -51,7 +51,7 @@ def knobs_of(scenario: Scenario, requests: RequestTable | None = None) -> list[K
     A tier may be left out where at least three could answer and nothing else names it.
     """
     found: list[Knob] = []
-    answering = [t.name for t in scenario.tiers if t.kind not in ("cache", "human")]
+    answering = [t.name for t in scenario.tiers if t.is_model]
     for k, tier in enumerate(scenario.tiers):
         key = f"tiers.{tier.name}"
         if len(answering) > 2 and tier.name in answering and _spare(scenario, k):

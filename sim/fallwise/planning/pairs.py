@@ -34,7 +34,7 @@ def best_pair(
     fewer than three tiers that could be in a pair, or no pair holds the goal. Verifiers, routers
     and agreement are left out.
     """
-    tiers = [k for k, t in enumerate(scenario.tiers) if t.kind not in ("cache", "human")]
+    tiers = [k for k, t in enumerate(scenario.tiers) if t.is_model]
     if len(tiers) < 3:
         return None
     best: tuple[float, int, int, float] | None = None

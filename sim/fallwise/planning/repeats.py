@@ -105,7 +105,7 @@ def repeated(
     seeds = range(scenario.run.seed, scenario.run.seed + splits)
     jobs = [Split(scenario, goal, tier, seed, engine, trials) for seed in seeds]
     points = run_all(jobs, scheduler, journal, progress)
-    several = sum(t.kind not in ("cache", "human") for t in scenario.tiers) > 2
+    several = sum(t.is_model for t in scenario.tiers) > 2
     return {
         "splits": splits,
         "pick": _over([point["pick"] for point in points]),

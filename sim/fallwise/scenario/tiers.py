@@ -289,6 +289,11 @@ class Tier(Model):
         return (most or 1) * (self.slots or 1)
 
     @property
+    def is_model(self) -> bool:
+        """Return True where a model or rules answer: it is neither a cache nor people."""
+        return self.kind not in ("cache", "human")
+
+    @property
     def is_limited(self) -> bool:
         """Return True where it has a limit of requests or of tokens a minute."""
         return bool(self.requests_per_minute or self.tokens_per_minute)
